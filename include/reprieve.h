@@ -1,0 +1,158 @@
+/*
+ * reprieve.h: what Reprieve adds to PKCS#11, for applications. Include a PKCS#11 header first (any
+ * that has CK_ULONG, CK_ATTRIBUTE and so on under their OASIS names).
+ *
+ * Lifecycle over standard calls: the CKA_RPV_ attributes below, with C_FindObjects,
+ * C_GetAttributeValue, C_SetAttributeValue and C_DestroyObject. What has no object is a function
+ * of the vendor interface: C_GetInterface("Vendor Reprieve", NULL, &interface, 0) yields a
+ * CK_INTERFACE whose pFunctionList is a struct RPV_FUNCTION_LIST.
+ *
+ * Functions return CKR codes as C_ functions do, may be called from any thread, and need
+ * C_Initialize first. Text outputs are UTF-8. Times are seconds since the epoch, UTC, of the vault
+ * clock. Array outputs follow the standard's convention (5.2): a NULL array asks for the count;
+ * CKR_BUFFER_TOO_SMALL sets the count needed.
+ */
+#ifndef REPRIEVE_H
+#define REPRIEVE_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ------------------------------------------------------------------ vendor attributes */
+#define RPV_BASE (0x80000000UL | 0x52505600UL)
+
+#define CKA_RPV_STATE            (RPV_BASE + 0x01UL) /* CK_ULONG, read: RPV_STATE_ */
+#define CKA_RPV_DELETED          (RPV_BASE + 0x02UL) /* CK_BBOOL; find: select; set FALSE: recover */
+#define CKA_RPV_DELETED_AT       (RPV_BASE + 0x03UL) /* 16 characters as utcTime, or empty; read */
+#define CKA_RPV_DELETED_BY       (RPV_BASE + 0x04UL) /* UTF-8, read */
+#define CKA_RPV_PURGE_AT         (RPV_BASE + 0x05UL) /* 16 characters; may only move later */
+#define CKA_RPV_RECOVERY_LEVEL   (RPV_BASE + 0x06UL) /* CK_ULONG, read: RPV_LEVEL_ */
+#define CKA_RPV_RECOVERABLE_DAYS (RPV_BASE + 0x07UL) /* CK_ULONG, read: days left, else retention */
+#define CKA_RPV_ENABLED          (RPV_BASE + 0x08UL) /* CK_BBOOL */
+#define CKA_RPV_NOT_BEFORE       (RPV_BASE + 0x09UL)
+#define CKA_RPV_NOT_AFTER        (RPV_BASE + 0x0aUL)
+#define CKA_RPV_HOLD             (RPV_BASE + 0x0bUL)
+#define CKA_RPV_LOCK             (RPV_BASE + 0x0cUL)
+#define CKA_RPV_VERSION          (RPV_BASE + 0x0dUL)
+#define CKA_RPV_USE_COUNT        (RPV_BASE + 0x0eUL)
+#define CKA_RPV_LAST_USED        (RPV_BASE + 0x0fUL)
+#define CKA_RPV_ORIGIN           (RPV_BASE + 0x10UL) /* CK_ULONG, read: RPV_ORIGIN_ */
+#define CKA_RPV_BACKED_UP        (RPV_BASE + 0x11UL)
+#define CKA_RPV_DELETE_REASON    (RPV_BASE + 0x12UL)
+#define CKA_RPV_HONEYTOKEN       (RPV_BASE + 0x13UL)
+
+#define RPV_STATE_PREACTIVE 0UL
+#define RPV_STATE_ACTIVE    1UL
+#define RPV_STATE_DISABLED  2UL
+#define RPV_STATE_EXPIRED   3UL
+#define RPV_STATE_DELETED   4UL
+
+#define RPV_LEVEL_PURGEABLE             0UL
+#define RPV_LEVEL_RECOVERABLE_PURGEABLE 1UL
+#define RPV_LEVEL_RECOVERABLE           2UL
+#define RPV_LEVEL_RECOVERABLE_HELD      3UL
+
+#define RPV_ORIGIN_GENERATED 0UL
+#define RPV_ORIGIN_CREATED   1UL
+#define RPV_ORIGIN_UNWRAPPED 2UL
+#define RPV_ORIGIN_DERIVED   3UL
+#define RPV_ORIGIN_RESTORED  4UL
+
+/* ------------------------------------------------------------------ vendor interface */
+#define RPV_INTERFACE_NAME "Vendor Reprieve"
+
+struct RPV_STORE_INFO {
+    char path[256];              /* the store's directory, terminated */
+    char hostKeyPath[256];
+    CK_ULONG ulFormat;           /* the on-disk format's version */
+    CK_ULONG ulVaults;
+    unsigned long long now;      /* the vault clock */
+};
+
+/* A vault's policy; every field is read by GetPolicy and written by SetPolicy. */
+struct RPV_POLICY {
+    CK_ULONG ulRetentionDays;    /* 7 to 90 */
+    CK_BBOOL bPurgeProtection;   /* one-way */
+    CK_ULONG ulProfile;          /* 0 ordinary, 1 strict */
+    CK_ULONG ulPinTries;         /* 3 to 100 */
+    CK_ULONG ulScryptLogN;       /* 10 to 22 */
+    CK_ULONG ulMinRsaBits;       /* 1024 to 16384 */
+};
+
+struct RPV_VAULT_INFO {
+    CK_SLOT_ID slotID;
+    CK_ULONG ulGeneration;
+    char serial[17];             /* terminated */
+    char label[33];              /* terminated, without the padding */
+    long long createdAt;
+    CK_BBOOL bUserPinSet;
+    CK_ULONG ulSoTriesLeft, ulUserTriesLeft;
+    struct RPV_POLICY policy;
+};
+
+struct RPV_GENERATION_INFO {
+    CK_ULONG ulGeneration;
+    char label[33];
+    CK_BBOOL bDeleted;
+    long long createdAt, deletedAt, purgeAt;  /* the latter two 0 when live */
+    char deletedBy[64];
+    CK_ULONG ulObjects;
+    CK_ULONG ulRecoveryLevel;    /* RPV_LEVEL_ */
+};
+
+struct RPV_EVENT {
+    unsigned long long seq;
+    long long time;
+    CK_SLOT_ID slotID;
+    CK_ULONG ulGeneration;
+    char operation[32];
+    char result[32];             /* "ok" or the reason's name */
+    char principal[64];
+    CK_ULONG uid, pid;
+    char exe[64];
+    char uniqueId[33];           /* CKA_UNIQUE_ID of the object, or empty */
+    char detail[96];
+    char hash[65];               /* the chain, hexadecimal */
+};
+
+/* A function list as in the standard: a version, then pointers. Later versions append. */
+struct RPV_FUNCTION_LIST {
+    CK_VERSION version;          /* 1.0 */
+    CK_RV (*RPV_GetStoreInfo)(struct RPV_STORE_INFO *pInfo);
+    /* Initialised vaults, ascending. */
+    CK_RV (*RPV_ListVaults)(struct RPV_VAULT_INFO *pVaults, CK_ULONG *pulCount);
+    /* Makes one more vault, as C_InitToken does in an uninitialised slot. pPolicy NULL: defaults.
+     * CKR_ARGUMENTS_BAD for a policy out of range, CKR_PIN_LEN_RANGE. */
+    CK_RV (*RPV_CreateVault)(CK_UTF8CHAR *pPin, CK_ULONG ulPinLen, CK_UTF8CHAR *pLabel,
+                             const struct RPV_POLICY *pPolicy, CK_SLOT_ID *pSlotID);
+    CK_RV (*RPV_GetDefaultPolicy)(struct RPV_POLICY *pPolicy);
+    CK_RV (*RPV_GetPolicy)(CK_SLOT_ID slotID, struct RPV_POLICY *pPolicy);
+    /* Needs an SO session. CKR_ARGUMENTS_BAD: out of range or a one-way switch turned back. */
+    CK_RV (*RPV_SetPolicy)(CK_SESSION_HANDLE hSession, const struct RPV_POLICY *pPolicy);
+    /* The live generation first, then deleted ones. */
+    CK_RV (*RPV_ListGenerations)(CK_SLOT_ID slotID, struct RPV_GENERATION_INFO *pGenerations,
+                                 CK_ULONG *pulCount);
+    /* PIN: one of the deleted generation's own (CKU_SO or CKU_USER). No session may be open in
+     * this application on the slot (CKR_SESSION_EXISTS). The generation that was live is
+     * soft-deleted in the same transaction. */
+    CK_RV (*RPV_RecoverGeneration)(CK_SLOT_ID slotID, CK_ULONG ulGeneration,
+                                   CK_USER_TYPE userType, CK_UTF8CHAR *pPin, CK_ULONG ulPinLen);
+    /* PIN: the generation's SO PIN. CKR_ACTION_PROHIBITED under protection before the date. */
+    CK_RV (*RPV_PurgeGeneration)(CK_SLOT_ID slotID, CK_ULONG ulGeneration, CK_UTF8CHAR *pPin,
+                                 CK_ULONG ulPinLen);
+    /* Purges at most ulLimit due objects and generations. */
+    CK_RV (*RPV_Sweep)(CK_ULONG ulLimit, CK_ULONG *pulPurged);
+    /* Events with seq >= from; *pulCount is the capacity, then how many were written (0: none). */
+    CK_RV (*RPV_ReadAudit)(unsigned long long from, struct RPV_EVENT *pEvents,
+                           CK_ULONG *pulCount);
+    /* Recomputes the chain; *pBad is the first event that does not fit, 0 when all do. */
+    CK_RV (*RPV_VerifyAudit)(unsigned long long *pEvents, unsigned long long *pBad);
+    /* Why the last call of this thread failed, in words; "" when it did not. */
+    CK_RV (*RPV_GetLastReason)(char *pReason, CK_ULONG ulCapacity);
+};
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,375 @@
+/*
+ * vaultstore.h: the vault behind the module.
+ *
+ * A store is one directory: an LMDB environment (data.mdb, lock.mdb), the slot file (slots: one
+ * 32-byte secret for every object, what a purge overwrites), the host key and a lock file for PIN
+ * checks. It holds any number of vaults (PKCS#11 tokens); a vault has one live generation and any
+ * number of deleted ones; a generation has principals (who hold wrapped copies of its vault key),
+ * a policy and objects. To the store an object is a header it understands and attribute bytes
+ * it does not: this header never mentions PKCS#11 and vaultstore/ never includes pkcs11.h.
+ *
+ * Status. Every function that can fail returns an int that must be looked at: 0 is success,
+ * positive values are outcomes a caller handles (nothing was changed), negative values are
+ * faults (nothing was changed; traced where they began, through vs_options.trace).
+ *
+ * Threads and processes. Every function may be called from any thread at any time on one store;
+ * any number of processes may have the same store open. After fork() a child must not touch the
+ * parent's struct vs_store: it opens its own.
+ *
+ * Durability. A function that changes something returns 0 only after the change is on disk
+ * (one LMDB commit; concurrent changes of one process share a commit).
+ *
+ * Ownership. Outputs are named ret_*, come last and are untouched on failure. Memory handed out
+ * is released by the function named beside it.
+ */
+#ifndef VAULTSTORE_H
+#define VAULTSTORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define VS_MUST_USE __attribute__((warn_unused_result))
+
+enum vs_status {
+    VS_OK = 0,
+    /* outcomes */
+    VS_NOT_FOUND = 1,      /* no such vault, generation, object, principal, or it is purged */
+    VS_STALE = 2,          /* the object's version is not the expected one: read again, retry */
+    VS_PIN_INCORRECT = 3,
+    VS_PIN_LOCKED = 4,     /* no tries left */
+    VS_PIN_NOT_SET = 5,    /* the principal does not exist yet */
+    VS_RETAINED = 6,       /* purge refused: purge protection, and the purge date is ahead */
+    VS_HELD = 7,           /* purge refused: a hold stands */
+    VS_LOCKED = 8,         /* write-protected: lock on the object or the vault */
+    VS_DENIED = 9,         /* the principal lacks the verb, or nobody is logged in */
+    VS_WRONG_STATE = 10,   /* e.g. recover of a live object, delete of a deleted one */
+    VS_POLICY = 11,        /* the requested policy is out of range or weakens a one-way switch */
+    VS_REVOKED = 12,       /* the login is void: its generation was deleted, its PIN record gone */
+    VS_END = 13,           /* an iteration has no more */
+    VS_NAME_RESERVED = 14, /* reserve_names: a deleted object still holds this label */
+    /* faults */
+    VS_E_NOMEM = -1,
+    VS_E_FULL = -2,        /* no space left on the device, or the address space for the map */
+    VS_E_IO = -3,
+    VS_E_CORRUPT = -4,     /* a record does not authenticate, or is malformed */
+    VS_E_VERSION = -5,     /* the store's format is newer than this build */
+    VS_E_PERM = -6,        /* others could write the store, or it cannot be opened */
+    VS_E_CRYPTO = -7,      /* OpenSSL failed */
+    VS_E_BUSY = -8,        /* reader slots exhausted */
+};
+
+/* A word for a status, for traces; never NULL. */
+const char *vs_status_name(int status);
+
+struct vs_store;  /* an open store in this process */
+struct vs_login;  /* a principal logged in to a generation: holds the vault key */
+
+/* 128 bits: 8 bytes that name the generation of origin, 8 bytes sequence, both big-endian. */
+struct vs_id { uint8_t b[16]; };
+
+/* Who acts. Named principals come later: `name` is there for them. */
+enum vs_role { VS_ROLE_PUBLIC = 0, VS_ROLE_SO = 1, VS_ROLE_USER = 2 };
+
+/* ------------------------------------------------------------------ policy */
+
+enum vs_profile { VS_PROFILE_ORDINARY = 0, VS_PROFILE_STRICT = 1 };
+
+#define VS_RETENTION_MIN_DAYS 7u
+#define VS_RETENTION_MAX_DAYS 90u
+#define VS_SCRYPT_LOG_N_MIN 10u      /* 1 MiB: for tests */
+#define VS_SCRYPT_LOG_N_DEFAULT 16u  /* 64 MiB with r = 8 */
+#define VS_SCRYPT_LOG_N_MAX 22u
+#define VS_PIN_TRIES_DEFAULT 10u
+#define VS_PIN_MIN_LEN 4u
+#define VS_PIN_MAX_LEN 255u
+
+/* A vault's policy. Stored authenticated, one per generation. */
+struct vs_policy {
+    uint32_t retention_days;    /* 7 to 90 */
+    bool purge_protection;      /* one-way: may be switched on, never off */
+    uint32_t profile;           /* enum vs_profile */
+    uint32_t pin_tries;         /* 3 to 100 */
+    uint32_t scrypt_log_n;      /* 10 to 22 */
+    uint32_t min_rsa_bits;      /* 1024 to 16384, default 2048 */
+};
+/* 90 days, protection on, ordinary, 10 tries, 2^16, 2048. */
+void vs_policy_default(struct vs_policy *ret_policy);
+
+/* ------------------------------------------------------------------ store */
+
+/* Seconds since the epoch (UTC) and the boot's own clock; injected by tests, NULL for the real. */
+struct vs_time_source {
+    int64_t (*wall)(void *ctx);                         /* seconds */
+    int64_t (*boot)(void *ctx);                         /* seconds of CLOCK_BOOTTIME */
+    void (*boot_id)(void *ctx, uint8_t ret_id[16]);     /* changes with every boot */
+    void *ctx;
+};
+
+struct vs_options {
+    const char *path;              /* directory; made 0700 if missing, its parents too */
+    const char *host_key_path;     /* NULL: <path>/host.key */
+    size_t map_size;               /* bytes at first, grows by doubling; 0: 64 MiB */
+    struct vs_policy defaults;     /* for vaults made later */
+    const struct vs_time_source *time;  /* NULL: the system's; borrowed */
+    void (*trace)(const char *where, const char *message);  /* may be NULL; never gets a secret */
+};
+
+/*
+ * Opens the store, making it at first use; migrates an older format; replays what a crash left
+ * (slots that a purge had yet to overwrite). VS_E_PERM, with a traced message that says which
+ * file and what to do, when the directory or a file in it is writable by others.
+ */
+VS_MUST_USE int vs_store_open(const struct vs_options *options, struct vs_store **ret_store);
+/* All logins and cursors must be gone. NULL is allowed. */
+void vs_store_close(struct vs_store *store);
+
+/* The last committed transaction in any process; about 4 ns. Unchanged: nothing changed. */
+uint64_t vs_store_txnid(const struct vs_store *store);
+
+/* Seconds of the vault clock (never back within a boot, never faster than CLOCK_BOOTTIME). */
+int64_t vs_store_now(struct vs_store *store);
+
+/* ------------------------------------------------------------------ vaults */
+
+struct vs_vault_info {
+    uint32_t vault;                /* 0, 1, 2 ...: for ever this vault's; the slot id */
+    uint32_t generation;           /* store-wide number of its live generation */
+    char serial[16];               /* hexadecimal, not terminated */
+    uint8_t label[32];             /* blank padded, UTF-8 */
+    struct vs_policy policy;
+    int64_t created_at;
+    bool user_pin_set;
+    uint32_t so_tries_left, user_tries_left;   /* of policy.pin_tries */
+    bool write_protected;
+};
+
+/* The vaults' numbers, ascending; at most cap are written, ret_n is how many there are. */
+VS_MUST_USE int vs_vault_list(struct vs_store *store, uint32_t *ret_vaults, size_t cap,
+                              size_t *ret_n);
+VS_MUST_USE int vs_vault_info(struct vs_store *store, uint32_t vault,
+                              struct vs_vault_info *ret_info);
+/* The number the next new vault will have: one more than the highest ever used. */
+VS_MUST_USE int vs_vault_next(struct vs_store *store, uint32_t *ret_vault);
+
+/*
+ * Initialises a vault (C_InitToken). Where none has this number and it is the next one, makes it.
+ * Where it exists, pin must be its SO PIN (VS_PIN_INCORRECT, VS_PIN_LOCKED); its generation is
+ * soft-deleted under one purge date and a fresh one starts with the same serial; policy NULL
+ * keeps the former policy, or the store's defaults for a new vault. Purge protection that was on
+ * stays on. One transaction.
+ */
+VS_MUST_USE int vs_vault_init(struct vs_store *store, uint32_t vault, const uint8_t *pin,
+                              size_t pin_len, const uint8_t label[32],
+                              const struct vs_policy *policy, uint32_t *ret_generation);
+/* Needs an SO login. VS_POLICY for a value out of range or a one-way switch turned back. */
+VS_MUST_USE int vs_vault_set_policy(struct vs_store *store, struct vs_login *login,
+                                    const struct vs_policy *policy);
+
+struct vs_generation_info {
+    uint32_t vault, generation;
+    uint8_t label[32];
+    bool deleted;                  /* false for the live one */
+    int64_t created_at, deleted_at, purge_at;   /* the latter two 0 when live */
+    char deleted_by[64];           /* UTF-8, terminated: "so", "uid 1000" ... */
+    uint64_t objects;              /* live objects in it */
+    uint32_t recovery_level;       /* as CKA_RPV_RECOVERY_LEVEL */
+};
+/* Live generation first, then deleted ones, newest first. Purged ones are not listed. */
+VS_MUST_USE int vs_generation_list(struct vs_store *store, uint32_t vault,
+                                   struct vs_generation_info *ret_infos, size_t cap,
+                                   size_t *ret_n);
+/*
+ * Makes a deleted generation the live one again; the one that was live is soft-deleted in the
+ * same transaction under its own policy. pin is one of the deleted generation's own PINs.
+ */
+VS_MUST_USE int vs_generation_recover(struct vs_store *store, uint32_t vault, uint32_t generation,
+                                      enum vs_role role, const uint8_t *pin, size_t pin_len);
+/* As for an object: VS_RETAINED under protection before the date. pin: the generation's SO PIN. */
+VS_MUST_USE int vs_generation_purge(struct vs_store *store, uint32_t vault, uint32_t generation,
+                                    const uint8_t *pin, size_t pin_len);
+
+/* ------------------------------------------------------------------ login, PINs */
+
+/*
+ * Checks a PIN and opens the vault key. The try is counted on disk before the check and given
+ * back after a success, so a crash never gains a try; checks of one principal are serialised
+ * across processes, so parallel correct logins never lock anyone out. A success whose stored
+ * scrypt cost is below the policy's rehashes.
+ */
+VS_MUST_USE int vs_login(struct vs_store *store, uint32_t vault, enum vs_role role,
+                         const uint8_t *pin, size_t pin_len, struct vs_login **ret_login);
+void vs_logout(struct vs_login *login);  /* wipes; NULL is allowed */
+/* Is the login's generation still the vault's live one? VS_OK or VS_REVOKED; cheap. */
+VS_MUST_USE int vs_login_check(struct vs_store *store, const struct vs_login *login);
+uint32_t vs_login_generation(const struct vs_login *login);
+enum vs_role vs_login_role(const struct vs_login *login);
+/* Checks the logged-in principal's PIN once more (context-specific login). Counts tries. */
+VS_MUST_USE int vs_login_verify(struct vs_store *store, struct vs_login *login,
+                                const uint8_t *pin, size_t pin_len);
+/* C_InitPIN: needs an SO login; sets the user's PIN, its tries full again. */
+VS_MUST_USE int vs_pin_init(struct vs_store *store, struct vs_login *so, const uint8_t *pin,
+                            size_t pin_len);
+/* C_SetPIN: with the old PIN; counts tries as a login does. */
+VS_MUST_USE int vs_pin_change(struct vs_store *store, uint32_t vault, enum vs_role role,
+                              const uint8_t *old_pin, size_t old_len, const uint8_t *new_pin,
+                              size_t new_len);
+
+/* ------------------------------------------------------------------ objects */
+
+enum vs_state {
+    VS_STATE_PREACTIVE = 0,
+    VS_STATE_ACTIVE = 1,
+    VS_STATE_DISABLED = 2,
+    VS_STATE_EXPIRED = 3,
+    VS_STATE_DELETED = 4,
+    VS_STATE_PURGED = 5,
+};
+
+enum vs_origin {
+    VS_ORIGIN_GENERATED = 0, VS_ORIGIN_CREATED = 1, VS_ORIGIN_UNWRAPPED = 2,
+    VS_ORIGIN_DERIVED = 3, VS_ORIGIN_RESTORED = 4,
+};
+
+#define VS_INDEX_MAX 6          /* index entries of one object */
+#define VS_ACTOR_MAX 64
+
+/* What the store knows of an object; authenticated, readable without a PIN. */
+struct vs_header {
+    struct vs_id id;
+    uint32_t vault, generation;
+    uint32_t version;            /* goes up with every change of header or attributes */
+    uint32_t kind;               /* the caller's: object class; not interpreted */
+    bool is_private;             /* sealed under the vault key, else under the host key */
+    bool destroyable;
+    enum vs_state state;         /* as stored: ACTIVE, DISABLED or DELETED */
+    enum vs_state prior;         /* to recover to */
+    enum vs_origin origin;
+    int64_t created_at;
+    int64_t deleted_at, purge_at;        /* 0 while not deleted */
+    char deleted_by[VS_ACTOR_MAX];       /* UTF-8, terminated */
+    bool hold;
+    uint32_t lock;               /* 0 none, 1 no delete, 2 read only */
+    uint32_t recovery_level;     /* computed: 0 purgeable .. 3 held; as CKA_RPV_RECOVERY_LEVEL */
+};
+
+/* A term of an index: equal terms of equal index numbers find each other. */
+struct vs_term {
+    uint32_t index;              /* the caller's number, 0 to 255 */
+    const uint8_t *value;
+    size_t len;
+};
+
+struct vs_new_object {
+    uint32_t kind;
+    bool is_private;
+    bool destroyable;
+    enum vs_origin origin;
+    const uint8_t *attrs;        /* sealed as they are */
+    size_t attrs_len;
+    const struct vs_term *terms; /* at most VS_INDEX_MAX */
+    size_t n_terms;
+    const char *operation;       /* for the audit: "KeyCreate", "KeyGenerate", "KeyImport", ... */
+};
+
+/* Makes n objects in one transaction (a key pair is two). login NULL: public objects only. */
+VS_MUST_USE int vs_object_create(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                                 const struct vs_new_object *objects, size_t n,
+                                 struct vs_id *ret_ids);
+
+struct vs_object {
+    struct vs_header header;
+    uint8_t *attrs;              /* in secret memory; released by vs_object_done */
+    size_t attrs_len;
+};
+/* Header and attributes, live or deleted. A private object needs a login of its generation. */
+VS_MUST_USE int vs_object_read(struct vs_store *store, uint32_t vault,
+                               const struct vs_login *login, const struct vs_id *id,
+                               struct vs_object *ret_object);
+void vs_object_done(struct vs_object *object);
+/* The header alone: under a microsecond; for revalidation after vs_store_txnid has moved. */
+VS_MUST_USE int vs_object_peek(struct vs_store *store, uint32_t vault, const struct vs_id *id,
+                               struct vs_header *ret_header);
+/* New attributes and terms; VS_STALE unless the stored version is `version`. Live objects only. */
+VS_MUST_USE int vs_object_update(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                                 const struct vs_id *id, uint32_t version,
+                                 const struct vs_new_object *object, uint32_t *ret_version);
+/*
+ * Soft delete: fixes the purge date by the policy, moves the index entries, writes the audit
+ * event, all in one transaction. VS_WRONG_STATE when it is deleted already.
+ */
+VS_MUST_USE int vs_object_delete(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                                 const struct vs_id *id);
+VS_MUST_USE int vs_object_recover(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                                  const struct vs_id *id);
+/*
+ * The end of a deleted object: VS_RETAINED or VS_HELD when refused (also an audit event).
+ * Returns after its slot is overwritten and synced.
+ */
+VS_MUST_USE int vs_object_purge(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                                const struct vs_id *id);
+/* Moves the purge date later (never earlier: VS_POLICY). */
+VS_MUST_USE int vs_object_postpone(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                                   const struct vs_id *id, int64_t purge_at);
+
+/* ------------------------------------------------------------------ find */
+
+#define VS_QUERY_TERMS 8
+/*
+ * All objects of the vault's live generation that have every term. The first term is walked, the
+ * others are probed: put the most selective first. Without a term: everything (by index 0).
+ * Terms of private objects are looked up only with a login. No transaction is held between calls;
+ * what is created or deleted meanwhile may or may not be seen, nothing else is missed.
+ */
+struct vs_query {
+    struct vs_term terms[VS_QUERY_TERMS];   /* values must outlive the cursor */
+    size_t n_terms;
+    bool deleted;                /* the deleted ones instead of the live ones */
+    bool want_public, want_private;
+};
+struct vs_cursor;
+VS_MUST_USE int vs_find_open(struct vs_store *store, uint32_t vault, const struct vs_login *login,
+                             const struct vs_query *query, struct vs_cursor **ret_cursor);
+/* Up to cap ids; ret_n 0 at the end. */
+VS_MUST_USE int vs_find_next(struct vs_cursor *cursor, struct vs_id *ret_ids, size_t cap,
+                             size_t *ret_n);
+void vs_find_close(struct vs_cursor *cursor);
+
+/* ------------------------------------------------------------------ sweep */
+
+/* Purges at most `limit` objects and generations whose date has passed, in bounded batches. */
+VS_MUST_USE int vs_sweep(struct vs_store *store, size_t limit, size_t *ret_purged);
+
+/* ------------------------------------------------------------------ audit */
+
+struct vs_event {
+    uint64_t seq;                /* 1, 2, 3 ... over the whole store */
+    int64_t time;                /* vault clock, seconds */
+    uint32_t vault, generation;
+    char operation[32];          /* VaultInit, KeyCreate, KeyDelete, KeyRecover, KeyPurge, ... */
+    int32_t result;              /* vs_status: 0 success, else the outcome */
+    char principal[VS_ACTOR_MAX];/* "so", "user", "public" */
+    uint32_t uid, pid;
+    char exe[64];                /* the tail of the executable's path */
+    bool has_id;
+    struct vs_id id;
+    uint32_t object_version;
+    char detail[96];             /* reason, purge date, ...; never a secret or a private label */
+    uint8_t hash[32];            /* SHA-256 over the previous hash and this record's bytes */
+};
+/* Events with seq >= from, in order; VS_END after the last. Batches of any size. */
+VS_MUST_USE int vs_audit_read(struct vs_store *store, uint64_t from, struct vs_event *ret_events,
+                              size_t cap, size_t *ret_n);
+/* Recomputes the chain. ret_bad is the first event that does not fit, or 0 when all do. */
+VS_MUST_USE int vs_audit_verify(struct vs_store *store, uint64_t *ret_events, uint64_t *ret_bad);
+
+/* ------------------------------------------------------------------ secret memory */
+
+/*
+ * Memory for keys: locked where the limit allows, excluded from core dumps, zeroed in a forked
+ * child, wiped on release. Any thread.
+ */
+void *vs_secret_alloc(size_t size);           /* NULL when memory is out; contents undefined */
+void vs_secret_free(void *memory, size_t size);  /* size as allocated; NULL is allowed */
+
+#endif
