@@ -179,7 +179,7 @@ void harness_init_kind(struct harness *h, enum harness_kind kind, const char *ex
     h->module = harness_module_path(kind);
     if (!h->module) {
         printf("1..0 # SKIP no module: set %s to its path\n", row->module_env);
-        exit(HARNESS_SKIP);
+        exit(0);
     }
     snprintf(h->dir, sizeof h->dir, "%s/reprieve-test-XXXXXX", tmp ? tmp : "/tmp");
     if (!mkdtemp(h->dir))

@@ -23,7 +23,6 @@
 
 #define HARNESS_SO_PIN "12345678"
 #define HARNESS_USER_PIN "123456"
-#define HARNESS_SKIP 77 /* what automake's test driver takes for "skipped" */
 
 enum harness_kind { HARNESS_REPRIEVE, HARNESS_SOFTHSM };
 
@@ -46,7 +45,8 @@ const char *harness_module_path(enum harness_kind kind);
 
 /*
  * Makes the directory and the configuration (a cheap scrypt, then extra_conf's lines, or NULL), and
- * sets the environment for it. Exits with HARNESS_SKIP when there is no module. The directory is
+ * sets the environment for it. With no module to test it prints TAP's
+ * skip of everything and exits. The directory is
  * removed by harness_done, or when the process that made it exits.
  */
 void harness_init(struct harness *h, const char *extra_conf);
