@@ -6,6 +6,7 @@
 #   tap_is NAME GOT WANTED            passes when the two strings are the same
 #   tap_skip NAME REASON              counts one test as skipped
 #   tap_skip_all REASON               ends the script, all of it skipped
+#   tap_host COMMAND [ARG...]         runs a program that is not ours and loads the module
 #   tap_done                          prints the plan; fails when a test failed
 #
 # tap_dir is a directory of the script's own, removed at its end.
@@ -71,6 +72,16 @@ tap_skip() {
 tap_skip_all() {
     echo "1..0 # SKIP $1"
     exit 0
+}
+
+# In a sanitizer build the runtime must come first in such a program, whose own leaks are not ours.
+tap_host() {
+    if [ -n "${REPRIEVE_PRELOAD-}" ]; then
+        env LD_PRELOAD="$REPRIEVE_PRELOAD" \
+            ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" "$@"
+    else
+        "$@"
+    fi
 }
 
 tap_done() {
