@@ -1,0 +1,29 @@
+/*
+ * handle.h: handles that are never reused. A handle is a slot index in the low 24 bits and that
+ * slot's generation above; slots are type-stable memory (freed only at C_Finalize), so a lookup
+ * takes no lock that two sessions share.
+ */
+#ifndef HANDLE_H
+#define HANDLE_H
+#include "object.h"
+
+struct handle_table;
+CK_RV handle_table_new(struct handle_table **ret_table);
+void handle_table_free(struct handle_table *table);   /* drops every object */
+/* Takes over the caller's reference. Sets object->handle. */
+CK_RV handle_add(struct handle_table *table, struct object *object, CK_OBJECT_HANDLE *ret_handle);
+/* A reference to the current snapshot, or NULL. */
+struct object *handle_get(struct handle_table *table, CK_OBJECT_HANDLE handle);
+/* Replaces the snapshot (attributes changed); the old one gets `superseded`. */
+void handle_replace(struct handle_table *table, CK_OBJECT_HANDLE handle, struct object *object);
+/* The handle dies; the object gets `dead`. */
+void handle_remove(struct handle_table *table, CK_OBJECT_HANDLE handle);
+/* Kills every handle for which the predicate is true (session closed, logout, generation gone). */
+void handle_sweep(struct handle_table *table, bool (*kill)(const struct object *, void *ctx),
+                  void *ctx);
+/* The live handle of a token object, so that finding it twice gives the same handle; or 0. */
+CK_OBJECT_HANDLE handle_of_id(struct handle_table *table, CK_SLOT_ID slot, const struct vs_id *id);
+/* All live handles that match, for finding session objects. Ascending. */
+size_t handle_collect(struct handle_table *table, bool (*match)(const struct object *, void *ctx),
+                      void *ctx, CK_OBJECT_HANDLE *ret_handles, size_t cap);
+#endif

@@ -1,0 +1,72 @@
+/*
+ * object.h: an object as this process knows it: an immutable, reference-counted snapshot of its
+ * attributes, plus the decoded key, made when first used. Setting an attribute replaces the
+ * snapshot behind the handle.
+ */
+#ifndef OBJECT_H
+#define OBJECT_H
+#include "key_material.h"
+
+struct session;
+struct slot;
+struct call;
+
+/* Usage attributes and other booleans asked on the hot path, as bits. */
+enum object_bit {
+    OBJ_ENCRYPT = 1u << 0, OBJ_DECRYPT = 1u << 1, OBJ_SIGN = 1u << 2, OBJ_VERIFY = 1u << 3,
+    OBJ_SIGN_RECOVER = 1u << 4, OBJ_VERIFY_RECOVER = 1u << 5, OBJ_WRAP = 1u << 6,
+    OBJ_UNWRAP = 1u << 7, OBJ_DERIVE = 1u << 8, OBJ_SENSITIVE = 1u << 9,
+    OBJ_EXTRACTABLE = 1u << 10, OBJ_ALWAYS_AUTH = 1u << 11, OBJ_TRUSTED = 1u << 12,
+    OBJ_WRAP_WITH_TRUSTED = 1u << 13, OBJ_MODIFIABLE = 1u << 14, OBJ_COPYABLE = 1u << 15,
+    OBJ_DESTROYABLE = 1u << 16, OBJ_PRIVATE = 1u << 17, OBJ_TOKEN = 1u << 18,
+};
+
+struct object {
+    _Atomic unsigned refs;
+    CK_OBJECT_HANDLE handle;     /* 0 until added */
+    CK_SLOT_ID slot;
+    CK_SESSION_HANDLE session;   /* session objects: who made it; 0 for token objects */
+    CK_OBJECT_CLASS cls;
+    CK_KEY_TYPE key_type;        /* CK_UNAVAILABLE_INFORMATION for others */
+    unsigned bits;               /* enum object_bit */
+    struct attr_set *attrs;      /* NULL for a private object in the governance view */
+    const CK_MECHANISM_TYPE *allowed;   /* unaligned-safe copy; NULL: all */
+    size_t n_allowed;
+    struct vs_header header;     /* token objects */
+    _Atomic uint64_t seen_txnid; /* the store's transaction at which header.version was current */
+    _Atomic bool superseded;     /* another snapshot stands behind the handle */
+    _Atomic bool dead;           /* destroyed, deleted, or its session closed */
+    struct key_material *_Atomic key;   /* decoded at first use */
+};
+struct object *object_ref(struct object *object);
+void object_unref(struct object *object);    /* NULL is allowed */
+/* From finished attributes; takes over the set. */
+CK_RV object_new(struct attr_set *attrs, struct object **ret_object);
+
+/*
+ * Lookup for a call: the handle's current snapshot, revalidated against the store when any
+ * process has committed since it was last seen, and visible to this session (private objects:
+ * user logged in). CKR_OBJECT_HANDLE_INVALID otherwise. Session-local cache: usually no shared
+ * write at all. ret_object is a reference to release with object_unref.
+ */
+CK_RV object_get(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret_object);
+/* Is a running operation's key still usable (alive, same login, not deleted or disabled by any
+ * process)? One read of the last transaction id when nothing has changed. */
+bool object_still_usable(struct call *call, struct object *object);
+/* The decoded key; borrowed, lives as long as the object. */
+CK_RV object_key(struct object *object, struct key_material **ret_key);
+/* CKA_ALLOWED_MECHANISMS: CKR_MECHANISM_INVALID when the list is there and has it not. */
+CK_RV object_allows(const struct object *object, CK_MECHANISM_TYPE mechanism);
+
+/*
+ * Makes objects from finished lists, as session objects or in the vault (one transaction for n):
+ * rules on sessions (CKR_SESSION_READ_ONLY, CKR_USER_NOT_LOGGED_IN for private ones), CKA_TOKEN,
+ * CKA_PRIVATE, CKA_UNIQUE_ID; outputs written last.
+ */
+CK_RV object_make(struct call *call, struct attr_list *lists, size_t n, enum vs_origin origin,
+                  const char *operation, CK_OBJECT_HANDLE *ret_handles);
+
+/* object_codec.c: attributes to the bytes the store seals, and back. Versioned (docs/format.md). */
+CK_RV object_encode(const struct attr_set *attrs, struct secret *ret_bytes);
+CK_RV object_decode(const uint8_t *bytes, size_t len, struct attr_set **ret_attrs);
+#endif
