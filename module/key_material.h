@@ -33,13 +33,23 @@ static inline void secret_auto(struct secret *secret) { secret_done(secret); }
  * Validates and completes a new key's attributes, however it came (create, unwrap, generate,
  * derive): lengths and consistency of components, EC points in raw or DER form normalised to the
  * DER octet string, missing RSA CRT components computed, CKA_MODULUS_BITS, CKA_VALUE_LEN,
- * CKA_PUBLIC_KEY_INFO, CKA_CHECK_VALUE (unless the template gave an empty one, which means none;
- * a given one is compared: CKR_ATTRIBUTE_VALUE_INVALID), CKA_EC_POINT and public exponent on private keys. Certificates:
- * CKA_CHECK_VALUE, CKA_PUBLIC_KEY_INFO from the certificate.
+ * CKA_PUBLIC_KEY_INFO, CKA_EC_POINT and public exponent on private keys. A CKA_CHECK_VALUE that
+ * the template gave is compared (CKR_ATTRIBUTE_VALUE_INVALID) unless it is empty, which means that
+ * the object has none; one that is absent stays absent: key_check_value computes it when asked
+ * for. Certificates: CKA_PUBLIC_KEY_INFO from the certificate.
  * A bad component of a created key: CKR_ATTRIBUTE_VALUE_INVALID; a missing one:
  * CKR_TEMPLATE_INCOMPLETE; a key pair whose halves do not fit: CKR_TEMPLATE_INCONSISTENT.
  */
 CK_RV key_complete(struct attr_list *list, CK_ULONG min_rsa_bits);
+
+/*
+ * CKA_CHECK_VALUE of a key or certificate whose set does not hold the attribute (holding an empty
+ * one, it has none): for C_GetAttributeValue and for matching in a search. Computed lazily, since
+ * unwrapping a session key must not pay for it. CKR_ATTRIBUTE_TYPE_INVALID for objects that have
+ * no such thing.
+ */
+#define KEY_CHECK_VALUE_SIZE 3u
+CK_RV key_check_value(const struct attr_set *attrs, uint8_t ret_value[KEY_CHECK_VALUE_SIZE]);
 
 /* The bytes a wrap mechanism wraps: a secret key's value, or PKCS#8 PrivateKeyInfo DER. */
 CK_RV key_export(const struct attr_set *attrs, struct secret *ret_bytes);
