@@ -45,9 +45,8 @@ const char *harness_module_path(enum harness_kind kind);
 
 /*
  * Makes the directory and the configuration (a cheap scrypt, then extra_conf's lines, or NULL), and
- * sets the environment for it. With no module to test it prints TAP's
- * skip of everything and exits. The directory is
- * removed by harness_done, or when the process that made it exits.
+ * sets the environment for it. With no module to test it prints TAP's skip of everything and exits.
+ * The directory is removed by harness_done, or when the process that made it exits.
  */
 void harness_init(struct harness *h, const char *extra_conf);
 void harness_init_kind(struct harness *h, enum harness_kind kind, const char *extra_conf);
