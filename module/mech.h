@@ -45,6 +45,8 @@ struct crypto {
     struct mech_param param;
     struct key_material *key;    /* borrowed from the operation, which holds a reference */
     bool encrypt;                /* cipher: direction; sign/verify: true for sign */
+    CK_KEY_TYPE target_type;     /* unwrap: CKA_KEY_TYPE and CKA_VALUE_LEN (0: none) of the secret */
+    size_t target_len;           /* key asked for, so that implicit rejection yields such a key */
     void *ctx;                   /* the family's context; see warm below */
     union { uint8_t bytes[64]; uint64_t words[8]; } state;   /* small family state (buffered block,
                                     counters), zeroed before begin */

@@ -14,6 +14,11 @@ struct digest_row {
     const char *name;                /* "SHA256", OpenSSL's */
     size_t size, block;
 };
+/* The rows' order in DIGESTS, so that other tables can name a row: &DIGESTS[DIGEST_SHA256]. */
+enum digest_id {
+    DIGEST_SHA1, DIGEST_SHA224, DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512, DIGEST_SHA3_224,
+    DIGEST_SHA3_256, DIGEST_SHA3_384, DIGEST_SHA3_512
+};
 extern const struct digest_row DIGESTS[];
 extern const size_t DIGESTS_COUNT;
 const struct digest_row *digest_by_mechanism(CK_MECHANISM_TYPE mechanism);   /* NULL if unknown */
