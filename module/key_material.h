@@ -25,9 +25,19 @@ void key_material_unref(struct key_material *key);   /* NULL is allowed */
 
 /* A buffer in secret memory that wipes itself: AUTO(secret) struct secret s = {0}; */
 struct secret { uint8_t *data; size_t len; size_t cap; };
-CK_RV secret_reserve(struct secret *secret, size_t cap);   /* CKR_HOST_MEMORY; discards contents */
+CK_RV secret_reserve(struct secret *secret, size_t cap);   /* CKR_HOST_MEMORY; discards contents,
+                                                              len becomes 0 */
+CK_RV secret_append(struct secret *secret, const void *data, size_t len);   /* grows by doubling */
 void secret_done(struct secret *secret);
 static inline void secret_auto(struct secret *secret) { secret_done(secret); }
+
+/*
+ * Secret memory itself: kept out of core dumps, unreadable (zero) in a forked child, wiped when
+ * freed. Any thread. NULL when there is none left; freeing NULL is allowed; 16-byte aligned.
+ */
+void *secret_alloc(size_t size);
+void secret_free(void *memory, size_t size);   /* the size that was asked for */
+void secret_heap_trim(void);   /* gives unused memory back; ossl_stop calls it */
 
 /*
  * Validates and completes a new key's attributes, however it came (create, unwrap, generate,

@@ -28,9 +28,11 @@ struct mech_param {
                  size_t label_len; } rsa_aes;
         struct { CK_OBJECT_HANDLE key; uint8_t *data; size_t data_len; size_t bits; } kdf;
     };
-    uint8_t inline_bytes[256];   /* what the pointers above point into, unless larger: */
-    void *heap;                  /* then here; freed by mech_param_done */
+    void *heap;                  /* a chain of what was too large; freed by mech_param_done */
+    size_t used;                 /* of inline_bytes */
+    uint8_t inline_bytes[256];   /* what the pointers above point into, so never copy the struct */
 };
+void mech_param_init(struct mech_param *param);   /* mech_prepare does it */
 void mech_param_done(struct mech_param *param);
 static inline void mech_param_auto(struct mech_param *param) { mech_param_done(param); }
 

@@ -10,7 +10,7 @@
 /* Digests, names and sizes, as rows; everything that needs a hash points at one. */
 struct digest_row {
     CK_MECHANISM_TYPE mechanism;     /* CKM_SHA256 */
-    CK_RSA_PKCS_MGF_TYPE mgf;        /* CKG_MGF1_SHA256 */
+    CK_RSA_PKCS_MGF_TYPE mgf;        /* CKG_MGF1_SHA256; 0: the standard has none */
     const char *name;                /* "SHA256", OpenSSL's */
     size_t size, block;
 };
@@ -19,8 +19,13 @@ enum digest_id {
     DIGEST_SHA1, DIGEST_SHA224, DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512, DIGEST_SHA3_224,
     DIGEST_SHA3_256, DIGEST_SHA3_384, DIGEST_SHA3_512
 };
-extern const struct digest_row DIGESTS[];
-extern const size_t DIGESTS_COUNT;
+enum digest_index {              /* of DIGESTS, so that constant rows can point at theirs */
+    DIGEST_SHA1, DIGEST_SHA224, DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512, DIGEST_SHA512_224,
+    DIGEST_SHA512_256, DIGEST_SHA3_224, DIGEST_SHA3_256, DIGEST_SHA3_384, DIGEST_SHA3_512,
+    DIGEST_COUNT
+};
+extern const struct digest_row DIGESTS[DIGEST_COUNT];
+#define DIGESTS_COUNT ((size_t)DIGEST_COUNT)
 const struct digest_row *digest_by_mechanism(CK_MECHANISM_TYPE mechanism);   /* NULL if unknown */
 const struct digest_row *digest_by_mgf(CK_RSA_PKCS_MGF_TYPE mgf);
 
@@ -31,7 +36,7 @@ OSSL_LIB_CTX *ossl_libctx(void);
 EVP_MD *ossl_md(const struct digest_row *digest);
 enum ossl_cipher {
     OSSL_AES_ECB, OSSL_AES_CBC, OSSL_AES_CTR, OSSL_AES_GCM, OSSL_AES_CCM, OSSL_AES_WRAP,
-    OSSL_AES_WRAP_INV, OSSL_AES_WRAP_PAD, OSSL_CIPHER_COUNT
+    OSSL_AES_WRAP_PAD, OSSL_CIPHER_COUNT
 };
 EVP_CIPHER *ossl_cipher(enum ossl_cipher cipher, size_t key_len);
 EVP_MAC *ossl_hmac(void);
