@@ -16,10 +16,6 @@ struct digest_row {
 };
 /* The rows' order in DIGESTS, so that other tables can name a row: &DIGESTS[DIGEST_SHA256]. */
 enum digest_id {
-    DIGEST_SHA1, DIGEST_SHA224, DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512, DIGEST_SHA3_224,
-    DIGEST_SHA3_256, DIGEST_SHA3_384, DIGEST_SHA3_512
-};
-enum digest_index {              /* of DIGESTS, so that constant rows can point at theirs */
     DIGEST_SHA1, DIGEST_SHA224, DIGEST_SHA256, DIGEST_SHA384, DIGEST_SHA512, DIGEST_SHA512_224,
     DIGEST_SHA512_256, DIGEST_SHA3_224, DIGEST_SHA3_256, DIGEST_SHA3_384, DIGEST_SHA3_512,
     DIGEST_COUNT
