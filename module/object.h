@@ -50,6 +50,15 @@ CK_RV object_new(struct attr_set *attrs, struct object **ret_object);
  * write at all. ret_object is a reference to release with object_unref.
  */
 CK_RV object_get(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret_object);
+/*
+ * The same, but it also yields what the governance view shows: deleted objects, and to the SO
+ * private ones. For reading attributes, recovery and destruction; never to use a key.
+ */
+CK_RV object_get_any(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret_object);
+/* Is it such an object for this session? Then key parts are never shown. */
+bool object_is_governed(const struct call *call, const struct object *object);
+/* Drops the references that the session's cache holds; call it when the session closes. */
+void object_cache_clear(struct session *session);
 /* Is a running operation's key still usable (alive, same login, not deleted or disabled by any
  * process)? One read of the last transaction id when nothing has changed. */
 bool object_still_usable(struct call *call, struct object *object);
@@ -65,6 +74,9 @@ CK_RV object_allows(const struct object *object, CK_MECHANISM_TYPE mechanism);
  */
 CK_RV object_make(struct call *call, struct attr_list *lists, size_t n, enum vs_origin origin,
                   const char *operation, CK_OBJECT_HANDLE *ret_handles);
+
+/* The rules on sessions that object_make applies, to be asked before any crypto. */
+CK_RV object_may_make(struct call *call, const struct attr_list *list);
 
 /* object_codec.c: attributes to the bytes the store seals, and back. Versioned (docs/format.md). */
 CK_RV object_encode(const struct attr_set *attrs, struct secret *ret_bytes);

@@ -58,6 +58,12 @@ CK_RV usage_check(struct call *call, enum operation_kind kind, const struct mech
                   CK_OBJECT_HANDLE handle, struct object **ret_object,
                   struct key_material **ret_key);
 
+/* Warm contexts of one-call uses (entry_key.c): takes the session's context kept for this use, or
+ * NULL; keeps one (c->ctx, then NULL) with a reference to c->key, dropping the oldest. */
+void *warm_take(struct session *session, const struct mech_row *mech, struct key_material *key,
+                bool encrypt);
+void warm_keep(struct session *session, struct crypto *c);
+
 /* Ends and forgets the session's operation of this kind (keeping its context warm when `well`). */
 void operation_end(struct session *session, enum operation_kind kind, bool well);
 void operation_end_all(struct session *session);

@@ -25,8 +25,12 @@ struct template_context {
     CK_KEY_TYPE key_type;        /* likewise */
     CK_MECHANISM_TYPE mechanism; /* CKA_KEY_GEN_MECHANISM; CK_UNAVAILABLE_INFORMATION for others */
     bool so;                     /* the SO is logged in (may set CKA_TRUSTED) */
+    bool user;                   /* the user is logged in: private and secret keys become private */
     bool strict;                 /* vault profile: usage conflicts are refused */
     const struct attr_set *base; /* copy, set: the object as it is */
+    const struct attr *imposed;  /* the using key's CKA_UNWRAP_TEMPLATE or CKA_DERIVE_TEMPLATE: put
+                                    where the caller gave nothing, CKR_TEMPLATE_INCONSISTENT where
+                                    the caller gave something else; or NULL */
 };
 
 /*
@@ -36,4 +40,17 @@ struct template_context {
  */
 CK_RV template_apply(const struct template_context *context, const CK_ATTRIBUTE *attributes,
                      CK_ULONG count, struct attr_list *ret_list);
+
+/* A caller's template, copied and checked for types and lengths only: for a search. */
+CK_RV template_copy(const CK_ATTRIBUTE *attributes, CK_ULONG count, struct attr_list *ret_list);
+/* CKA_WRAP_TEMPLATE: has the object every attribute of the nested template? */
+bool template_matches(const struct attr *nested, const struct attr_set *attrs);
+
+/*
+ * A nested template as an attribute's value: for each attribute its type (4 bytes), length (4) and
+ * value, without padding, all little-endian; the same in memory and on disk.
+ */
+struct nested_item { CK_ATTRIBUTE_TYPE type; CK_ULONG len; const uint8_t *value; };
+/* Steps through one: *at starts as 0; false at the end. */
+bool nested_next(const struct attr *nested, size_t *at, struct nested_item *ret_item);
 #endif
