@@ -18,22 +18,31 @@
 #include "session.h"
 #include "trace.h"
 
-enum call_id {
-#define CALL_NAME(name) CALL_##name,
-#include "call_names.h"          /* CALL_NAME(C_Initialize) ... all 104 in the lists' order */
-#undef CALL_NAME
-    CALL_COUNT
-};
-
 struct call {
     enum call_id id;
     struct session *session;     /* locked; NULL for calls without one */
     uint64_t txnid;              /* the store's last transaction when the call began */
+    _Atomic unsigned *in_flight; /* C_Finalize waits for it */
 };
+
+/* call_table.c: what the standard lists for a function besides what every function may return. */
+enum call_group {
+    GROUP_DEVICE = 1,            /* CKR_DEVICE_ERROR, _MEMORY, _REMOVED */
+    GROUP_SESSION = 2,           /* CKR_SESSION_HANDLE_INVALID, _CLOSED, CKR_OPERATION_ACTIVE */
+    GROUP_ANY = 4,               /* no list: a function of the vendor interface */
+};
+struct call_row {
+    const char *name;
+    unsigned groups;
+    const CK_RV *codes;          /* ended by CKR_OK */
+};
+extern const struct call_row CALL_TABLE[CALL_COUNT];
 
 CK_RV call_begin(struct call *call, enum call_id id);                       /* initialised? */
 CK_RV call_begin_session(struct call *call, enum call_id id, CK_SESSION_HANDLE session);
 CK_RV call_end(struct call *call, CK_RV rv);
+/* The end of a call that needs no module: C_Initialize, C_Finalize, C_GetFunctionList ... */
+CK_RV call_report(enum call_id id, CK_RV rv);
 #define CALL(name)                                                                                 \
     struct call call;                                                                              \
     CK_RV call_rv_ = call_begin(&call, CALL_##name);                                               \

@@ -10,7 +10,8 @@
 struct handle_table;
 CK_RV handle_table_new(struct handle_table **ret_table);
 void handle_table_free(struct handle_table *table);   /* drops every object */
-/* Takes over the caller's reference. Sets object->handle. */
+/* Takes over the caller's reference. Sets object->handle. A token object that has a handle
+ * already (another thread found it first) gets that one, and the reference is dropped. */
 CK_RV handle_add(struct handle_table *table, struct object *object, CK_OBJECT_HANDLE *ret_handle);
 /* A reference to the current snapshot, or NULL. */
 struct object *handle_get(struct handle_table *table, CK_OBJECT_HANDLE handle);
@@ -18,12 +19,16 @@ struct object *handle_get(struct handle_table *table, CK_OBJECT_HANDLE handle);
 void handle_replace(struct handle_table *table, CK_OBJECT_HANDLE handle, struct object *object);
 /* The handle dies; the object gets `dead`. */
 void handle_remove(struct handle_table *table, CK_OBJECT_HANDLE handle);
+/* Kills the objects that a session made. */
+void handle_sweep_session(struct handle_table *table, CK_SESSION_HANDLE session);
+/* Goes up when a decoded key dies, so that sessions forget contexts made for it. */
+uint64_t handle_epoch(const struct handle_table *table);
 /* Kills every handle for which the predicate is true (session closed, logout, generation gone). */
 void handle_sweep(struct handle_table *table, bool (*kill)(const struct object *, void *ctx),
                   void *ctx);
 /* The live handle of a token object, so that finding it twice gives the same handle; or 0. */
 CK_OBJECT_HANDLE handle_of_id(struct handle_table *table, CK_SLOT_ID slot, const struct vs_id *id);
-/* All live handles that match, for finding session objects. Ascending. */
+/* Live handles of session objects that match, ascending; how many there are (cap may be less). */
 size_t handle_collect(struct handle_table *table, bool (*match)(const struct object *, void *ctx),
                       void *ctx, CK_OBJECT_HANDLE *ret_handles, size_t cap);
 #endif

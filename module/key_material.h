@@ -9,6 +9,7 @@
 
 struct key_material {
     _Atomic unsigned refs;
+    _Atomic bool retired;        /* its object is gone: warm contexts with it are to be dropped */
     CK_OBJECT_CLASS cls;
     CK_KEY_TYPE key_type;
     EVP_PKEY *pkey;              /* asymmetric; private or public */

@@ -5,8 +5,21 @@
  */
 #ifndef MODULE_STATE_H
 #define MODULE_STATE_H
+#include <pthread.h>
+#include <sys/types.h>
 #include "config.h"
 #include "handle.h"
+
+/* What is in that page. */
+struct module_root {
+    struct module_state *_Atomic state;
+    pthread_mutex_t lock;            /* C_Initialize and C_Finalize, one at a time */
+    _Atomic int trace_fd;            /* descriptor + 1; 0: none */
+    pid_t pid;                       /* where the kernel cannot wipe: whose page this is; else 0 */
+    struct { _Alignas(64) _Atomic unsigned calls; } in_flight[64];
+};
+/* NULL before the first C_Initialize. */
+struct module_root *module_root(void);
 
 struct module_state {
     struct config config;

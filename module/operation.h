@@ -7,6 +7,7 @@
 #define OPERATION_H
 #include "mech.h"
 #include "object.h"
+#include "call_id.h"
 
 enum operation_kind {
     OP_ENCRYPT, OP_DECRYPT, OP_DIGEST, OP_SIGN, OP_VERIFY, OP_SIGN_RECOVER, OP_VERIFY_RECOVER,
@@ -23,16 +24,32 @@ struct operation {
     bool multipart;                 /* an Update has been called */
     struct crypto crypto;
     struct secret pending;          /* a result the caller's buffer was too small for */
-    bool has_pending;
+    enum call_id pending_of;        /* the function that made it; CALL_NONE: nothing pending */
 };
 
-/* A context kept by a session after an operation ended well. */
+/*
+ * A context kept by a session after an operation ended well. While an operation uses it the entry
+ * stays, with ctx NULL, so that the usual round trip touches no shared reference count.
+ */
 struct warm {
     const struct mech_row *mech;
-    struct key_material *key;       /* a reference */
+    struct key_material *key;       /* a reference; NULL for digests */
     bool encrypt;
     void *ctx;
 };
+/*
+ * For every use of a family function, one-call uses (wrap, unwrap, derive) included: crypto_begin
+ * fills mech, key, encrypt and takes a warm context where there is one (c->param is set by
+ * mech_prepare before or after); crypto_end keeps the context warm when `well`, else frees it, and
+ * wipes the rest, the parameter included.
+ * Between the two every way out must pass crypto_end(session, &c, rv == CKR_OK).
+ */
+void crypto_begin(struct session *session, struct crypto *c, const struct mech_row *mech,
+                  struct key_material *key, bool encrypt);
+void crypto_end(struct session *session, struct crypto *c, bool well);
+/* Forgets warm contexts: all, or those whose key has died. */
+void warm_clear(struct session *session);
+void warm_drop_retired(struct session *session);
 
 /* usage_table.c: one row per kind of use. */
 struct usage_row {
@@ -43,7 +60,9 @@ struct usage_row {
     CK_RV bad_handle;               /* CKR_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_HANDLE_INVALID */
     CK_RV bad_type;                 /* CKR_KEY_TYPE_INCONSISTENT, CKR_WRAPPING_KEY_TYPE_... */
     CK_RV bad_size;
-    CK_RV not_permitted;            /* CKR_KEY_FUNCTION_NOT_PERMITTED */
+    CK_RV not_permitted;            /* CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_UNEXTRACTABLE */
+    CK_RV wrong_state;              /* CKR_KEY_FUNCTION_NOT_PERMITTED, CKR_KEY_NOT_WRAPPABLE */
+    bool no_legacy_padding;         /* the strict profile refuses the row's legacy_padding */
     bool new_use;                   /* refused by DISABLED, EXPIRED, PREACTIVE; else old use:
                                        refused by DISABLED, PREACTIVE */
 };
@@ -63,6 +82,28 @@ CK_RV usage_check(struct call *call, enum operation_kind kind, const struct mech
 void *warm_take(struct session *session, const struct mech_row *mech, struct key_material *key,
                 bool encrypt);
 void warm_keep(struct session *session, struct crypto *c);
+
+/* The operation of this kind when it is active and may go on: its key still usable, logged in as
+ * at its begin (else it ends): CKR_OPERATION_NOT_INITIALIZED. */
+CK_RV operation_active(struct call *call, enum operation_kind kind, struct operation **ret_op);
+/* Reserves the session's operation of this kind: CKR_OPERATION_ACTIVE. With a NULL mechanism it
+ * ends an active one instead and *ret_op is NULL. */
+CK_RV operation_new(struct call *call, enum operation_kind kind, const CK_MECHANISM *mechanism,
+                    struct operation **ret_op);
+/* The key and the context of an operation whose parameter is parsed. */
+CK_RV operation_key(struct call *call, struct operation *op, CK_OBJECT_HANDLE handle,
+                    const struct mech_row *mech);
+/* CKA_ALWAYS_AUTHENTICATE: CKR_USER_NOT_LOGGED_IN until the context-specific login. */
+CK_RV operation_authenticated(const struct operation *op);
+/* The active operation that a context-specific login is for, or NULL. */
+struct operation *operation_to_authenticate(struct session *session);
+
+/*
+ * The convention on output (5.2), for a result whose size is known beforehand (exact) or has only
+ * an upper bound. output_fits: CKR_OK to go on, with *ret_asked set when this was a size query,
+ * answered; CKR_BUFFER_TOO_SMALL.
+ */
+CK_RV output_fits(size_t need, const void *out, CK_ULONG *out_len, bool *ret_asked);
 
 /* Ends and forgets the session's operation of this kind (keeping its context warm when `well`). */
 void operation_end(struct session *session, enum operation_kind kind, bool well);

@@ -11,6 +11,8 @@
 #define SESSION_CACHE 4
 #define SESSION_WARM 4
 
+struct find;
+
 struct session {
     pthread_mutex_t lock;
     CK_SESSION_HANDLE handle;       /* 0 while unused */
@@ -18,13 +20,22 @@ struct session {
     CK_FLAGS flags;
     CK_VOID_PTR application;
     CK_NOTIFY notify;
-    struct operation *operations[OP_SLOTS];    /* active ones by kind; NULL: none. Embedded pool:
-                                                  see operation.h */
+    struct operation *operations[OP_SLOTS];    /* active ones by kind; NULL: none */
+    struct operation pool[OP_SLOTS];           /* what they point to */
     struct find *find;              /* active search (object_find.c) */
     struct { CK_OBJECT_HANDLE handle; struct object *object; } cache[SESSION_CACHE];
     struct warm warm[SESSION_WARM]; /* kept contexts */
     unsigned warm_next;
+    uint64_t warm_epoch;            /* of handle_epoch: keys may have died since */
+    uint32_t generation;            /* of the handle; odd while open */
+    uint32_t next_free;
 };
+struct session_pool;
+CK_RV session_pool_new(struct session_pool **ret_pool);
+void session_pool_free(struct session_pool *pool);   /* closes what is open */
+
+/* object_find.c: ends the session's search; NULL is allowed. */
+void find_free(struct find *find);
 
 CK_RV session_open(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, CK_NOTIFY notify,
                    CK_SESSION_HANDLE *ret_handle);
