@@ -1,0 +1,58 @@
+#include "lifecycle.h"
+
+#include <stddef.h>
+
+/* What a cell of the table says. */
+enum cell {
+    REFUSE = 0,      /* VS_WRONG_STATE */
+    GONE,            /* VS_NOT_FOUND */
+    STAY,            /* the state is kept */
+    BACK,            /* to the state before the delete */
+    TO_ACTIVE, TO_DISABLED, TO_DELETED, TO_PURGED,
+};
+
+static const enum vs_state cell_state[] = {
+    [TO_ACTIVE] = VS_STATE_ACTIVE,
+    [TO_DISABLED] = VS_STATE_DISABLED,
+    [TO_DELETED] = VS_STATE_DELETED,
+    [TO_PURGED] = VS_STATE_PURGED,
+};
+
+#define STATE_COUNT (VS_STATE_PURGED + 1)
+
+#define LIVE [ACTION_READ] = STAY, [ACTION_UPDATE] = STAY, [ACTION_DELETE] = TO_DELETED
+
+static const enum cell table[STATE_COUNT][ACTION_COUNT] = {
+    [VS_STATE_PREACTIVE] = {LIVE, [ACTION_DISABLE] = TO_DISABLED},
+    [VS_STATE_ACTIVE] = {LIVE, [ACTION_DISABLE] = TO_DISABLED},
+    [VS_STATE_DISABLED] = {LIVE, [ACTION_ENABLE] = TO_ACTIVE},
+    [VS_STATE_EXPIRED] = {LIVE, [ACTION_DISABLE] = TO_DISABLED},
+    [VS_STATE_DELETED] = {[ACTION_READ] = STAY, [ACTION_RECOVER] = BACK,
+                          [ACTION_PURGE] = TO_PURGED, [ACTION_POSTPONE] = STAY},
+    [VS_STATE_PURGED] = {GONE, GONE, GONE, GONE, GONE, GONE, GONE, GONE},
+};
+
+int lifecycle_next(enum vs_state state, enum vs_state prior, enum vs_action action,
+                   enum vs_state *ret_next)
+{
+    if ((unsigned)state >= STATE_COUNT || (unsigned)action >= ACTION_COUNT)
+        return VS_WRONG_STATE;
+    enum cell cell = table[state][action];
+    if (cell == REFUSE || cell == GONE)
+        return cell == GONE ? VS_NOT_FOUND : VS_WRONG_STATE;
+    if (cell == BACK && (unsigned)prior >= VS_STATE_DELETED)
+        return VS_WRONG_STATE;
+    *ret_next = cell == STAY ? state : cell == BACK ? prior : cell_state[cell];
+    return VS_OK;
+}
+
+const char *lifecycle_action_name(enum vs_action action)
+{
+    static const char *const names[ACTION_COUNT] = {
+        [ACTION_READ] = "read",       [ACTION_UPDATE] = "update",
+        [ACTION_DELETE] = "delete",   [ACTION_RECOVER] = "recover",
+        [ACTION_PURGE] = "purge",     [ACTION_POSTPONE] = "postpone",
+        [ACTION_DISABLE] = "disable", [ACTION_ENABLE] = "enable",
+    };
+    return (unsigned)action < ACTION_COUNT ? names[action] : "unknown action";
+}

@@ -1,0 +1,113 @@
+#include "policy.h"
+
+#include "auto.h"
+
+#include <string.h>
+
+#define DAY 86400
+
+/* ------------------------------------------------------------------ the policy itself */
+
+static const struct {
+    size_t offset;
+    uint32_t least, most, standard;
+} fields[] = {
+    {offsetof(struct vs_policy, retention_days), VS_RETENTION_MIN_DAYS, VS_RETENTION_MAX_DAYS, 90},
+    {offsetof(struct vs_policy, profile), VS_PROFILE_ORDINARY, VS_PROFILE_STRICT,
+     VS_PROFILE_ORDINARY},
+    {offsetof(struct vs_policy, pin_tries), 3, 100, VS_PIN_TRIES_DEFAULT},
+    {offsetof(struct vs_policy, scrypt_log_n), VS_SCRYPT_LOG_N_MIN, VS_SCRYPT_LOG_N_MAX,
+     VS_SCRYPT_LOG_N_DEFAULT},
+    {offsetof(struct vs_policy, min_rsa_bits), 1024, 16384, 2048},
+};
+#define FIELDS (sizeof(fields) / sizeof(fields[0]))
+
+void vs_policy_default(struct vs_policy *ret_policy)
+{
+    *ret_policy = (struct vs_policy){.purge_protection = true};
+    for (size_t i = 0; i < FIELDS; i++)
+        memcpy((uint8_t *)ret_policy + fields[i].offset, &fields[i].standard, sizeof(uint32_t));
+}
+
+int policy_check(const struct vs_policy *policy)
+{
+    for (size_t i = 0; i < FIELDS; i++) {
+        uint32_t value;
+        memcpy(&value, (const uint8_t *)policy + fields[i].offset, sizeof(value));
+        if (value < fields[i].least || value > fields[i].most)
+            return VS_POLICY;
+    }
+    return VS_OK;
+}
+
+int policy_change(const struct vs_policy *from, const struct vs_policy *to)
+{
+    VS_TRY(policy_check(to));
+    return from->purge_protection && !to->purge_protection ? VS_POLICY : VS_OK;
+}
+
+/* ------------------------------------------------------------------ who may do what */
+
+#define ROLE(role) (1u << (role))
+#define ANYONE (ROLE(VS_ROLE_PUBLIC) | ROLE(VS_ROLE_SO) | ROLE(VS_ROLE_USER))
+#define LOGGED_IN (ROLE(VS_ROLE_SO) | ROLE(VS_ROLE_USER))
+#define USER ROLE(VS_ROLE_USER)
+
+enum lock { LOCK_NONE = 0, LOCK_NO_DELETE = 1, LOCK_READ_ONLY = 2 };
+
+/* To public objects, to private ones, and the highest lock that lets it pass. Who may purge
+ * depends on more than the role. */
+static const struct {
+    uint32_t to_public, to_private;
+    uint32_t lock;
+} rules[ACTION_COUNT] = {
+    [ACTION_READ] = {ANYONE, LOGGED_IN, LOCK_READ_ONLY},
+    [ACTION_UPDATE] = {ANYONE, USER, LOCK_NO_DELETE},
+    [ACTION_DELETE] = {ANYONE, USER, LOCK_NONE},
+    [ACTION_RECOVER] = {ANYONE, LOGGED_IN, LOCK_READ_ONLY},
+    [ACTION_PURGE] = {ANYONE, ANYONE, LOCK_READ_ONLY},
+    [ACTION_POSTPONE] = {ANYONE, LOGGED_IN, LOCK_READ_ONLY},
+    [ACTION_DISABLE] = {ANYONE, LOGGED_IN, LOCK_NO_DELETE},
+    [ACTION_ENABLE] = {ANYONE, LOGGED_IN, LOCK_NO_DELETE},
+};
+
+static int purge_allows(const struct vs_policy *policy, const struct vs_header *header,
+                        enum vs_role role, int64_t now)
+{
+    if (header->state != VS_STATE_DELETED)
+        return VS_WRONG_STATE;
+    if (header->hold)
+        return VS_HELD;
+    if (now >= header->purge_at)
+        return VS_OK;
+    if (policy->purge_protection)
+        return VS_RETAINED;
+    return ROLE(role) & LOGGED_IN ? VS_OK : VS_DENIED;
+}
+
+int policy_allows(const struct vs_policy *policy, const struct vs_header *header,
+                  enum vs_role role, enum vs_action action, int64_t now)
+{
+    if ((unsigned)action >= ACTION_COUNT || (unsigned)role > VS_ROLE_USER)
+        return VS_DENIED;
+    uint32_t roles = header->is_private ? rules[action].to_private : rules[action].to_public;
+    if (!(roles & ROLE(role)))
+        return VS_DENIED;
+    if (header->lock > rules[action].lock)
+        return VS_LOCKED;
+    return action == ACTION_PURGE ? purge_allows(policy, header, role, now) : VS_OK;
+}
+
+/* ------------------------------------------------------------------ dates and levels */
+
+int64_t policy_purge_date(const struct vs_policy *policy, int64_t now)
+{
+    int64_t date;
+    return __builtin_add_overflow(now, (int64_t)policy->retention_days * DAY, &date) ? INT64_MAX
+                                                                                     : date;
+}
+
+uint32_t policy_recovery_level(const struct vs_policy *policy, const struct vs_header *header)
+{
+    return header->hold ? 3 : policy->purge_protection ? 2 : 1;
+}
