@@ -1,6 +1,7 @@
 /* cryptoki.h: PKCS#11 for every file of module/. */
 #ifndef CRYPTOKI_H
 #define CRYPTOKI_H
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
