@@ -23,6 +23,8 @@ void kv_close(struct kv *kv);
 /* Last committed transaction of any process; no lock, no system call. */
 uint64_t kv_txnid(const struct kv *kv);
 
+/* A thread holds at most one transaction at a time: another process may have grown the map, and
+ * then a second one would wait for the first (and fail with VS_E_BUSY after ten seconds). */
 /* Read: taken from a pool of renewed transactions; cheap (tens of ns). Never blocks on a writer. */
 VS_MUST_USE int kv_read(struct kv *kv, struct kv_txn **ret_txn);
 /* Write: waits for the one writer lock of all processes. */
@@ -41,7 +43,7 @@ VS_MUST_USE int kv_grow(struct kv *kv);
 VS_MUST_USE int kv_get(struct kv_txn *txn, const void *key, size_t key_len,
                        struct kv_slice *ret_value);                       /* VS_NOT_FOUND */
 VS_MUST_USE int kv_put(struct kv_txn *txn, const void *key, size_t key_len, const void *value,
-                       size_t value_len);   /* KV_MAP_FULL possible; append is detected inside */
+                       size_t value_len);   /* KV_MAP_FULL possible: abort, kv_grow, run it again */
 VS_MUST_USE int kv_delete(struct kv_txn *txn, const void *key, size_t key_len); /* VS_NOT_FOUND */
 
 /* A cursor within a transaction: seek positions on the first key >= key. */

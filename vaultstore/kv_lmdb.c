@@ -4,8 +4,8 @@
  * The gate. LMDB may change its map only while no transaction of this process is active, so
  * every transaction passes a gate: a reader owns one of the slots below for as long as it reads
  * (the slot also keeps its LMDB reader warm), a writer owns `writer`. Whoever resizes takes
- * `writer` and then every slot. Owning a slot is one atomic exchange on a cache line that
- * usually only the one thread touches.
+ * `writer`, claims every slot, so that no reader takes it anew, and waits for those that read.
+ * Taking a slot is one atomic exchange on a cache line that usually only one thread touches.
  */
 #include "kv.h"
 
@@ -41,8 +41,10 @@ struct kv_txn {
     int failed;                  /* what a put or delete failed with: all a commit can say */
 };
 
+enum { SLOT_FREE = 0, SLOT_READER = 1, SLOT_GATE = 2 };   /* bits: the gate claims what is read */
+
 struct kv_slot {
-    _Alignas(64) atomic_bool taken;
+    _Alignas(64) atomic_uint state;
     struct kv_txn txn;           /* txn.mdb NULL: never used yet */
 };
 
@@ -118,13 +120,15 @@ static size_t thread_hint(void)
 
 static bool slot_try(struct kv_slot *slot)
 {
-    return !atomic_load_explicit(&slot->taken, memory_order_relaxed) &&
-           !atomic_exchange_explicit(&slot->taken, true, memory_order_acquire);
+    unsigned state = SLOT_FREE;
+    return atomic_load_explicit(&slot->state, memory_order_relaxed) == SLOT_FREE &&
+           atomic_compare_exchange_strong_explicit(&slot->state, &state, SLOT_READER,
+                                                   memory_order_acquire, memory_order_relaxed);
 }
 
 static void slot_release(struct kv_slot *slot)
 {
-    atomic_store_explicit(&slot->taken, false, memory_order_release);
+    atomic_fetch_and_explicit(&slot->state, ~(unsigned)SLOT_READER, memory_order_release);
 }
 
 static void gate_pause(void)
@@ -150,10 +154,11 @@ static int64_t now_ms(void)
     return (int64_t)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
-static void gate_open(struct kv *kv, size_t n)
+static void gate_open(struct kv *kv)
 {
-    for (size_t i = 0; i < n; i++)
-        slot_release(&kv->slots[i]);
+    for (size_t i = 0; i < KV_SLOTS; i++)
+        atomic_fetch_and_explicit(&kv->slots[i].state, ~(unsigned)SLOT_GATE,
+                                  memory_order_release);
     pthread_mutex_unlock(&kv->writer);
 }
 
@@ -162,10 +167,12 @@ static bool gate_round(struct kv *kv)
 {
     int64_t deadline = now_ms() + KV_GATE_ROUND_MS;
     pthread_mutex_lock(&kv->writer);
+    for (size_t i = 0; i < KV_SLOTS; i++)
+        atomic_fetch_or_explicit(&kv->slots[i].state, SLOT_GATE, memory_order_acquire);
     for (size_t i = 0; i < KV_SLOTS; i++) {
-        while (!slot_try(&kv->slots[i])) {
+        while (atomic_load_explicit(&kv->slots[i].state, memory_order_acquire) & SLOT_READER) {
             if (now_ms() > deadline) {
-                gate_open(kv, i);
+                gate_open(kv);
                 return false;
             }
             gate_pause();
@@ -181,7 +188,8 @@ static int gate_close(struct kv *kv)
     while (!gate_round(kv)) {
         if (now_ms() > deadline)
             return VS_E_BUSY;
-        gate_pause();
+        for (int i = 0; i < 20; i++)
+            gate_pause();
     }
     return VS_OK;
 }
@@ -218,7 +226,7 @@ static int map_adopt(struct kv *kv)
 {
     VS_TRY(gate_close(kv));
     int status = map_resize(kv, 0);
-    gate_open(kv, KV_SLOTS);
+    gate_open(kv);
     return status;
 }
 
@@ -229,7 +237,7 @@ int kv_grow(struct kv *kv)
     int status = VS_OK;
     if (atomic_load(&kv->map_size) <= before)   /* else another thread has just done it */
         status = before > SIZE_MAX / 4 ? VS_E_FULL : map_resize(kv, before * 2);
-    gate_open(kv, KV_SLOTS);
+    gate_open(kv);
     return status;
 }
 
@@ -632,6 +640,8 @@ int kv_cursor_before(struct kv_cursor *cursor, const void *key, size_t key_len,
 {
     MDB_cursor *mdb = cursor_mdb(cursor);
     MDB_val k = val_of(key, key_len), v;
+    if (key_len == 0)
+        return VS_END;
     int code = mdb_cursor_get(mdb, &k, &v, MDB_SET_RANGE);
     if (code == 0)
         code = mdb_cursor_get(mdb, &k, &v, MDB_PREV);
