@@ -1,0 +1,287 @@
+/*
+ * audit.c: the chained event log. A record's value is its body, SHA-256 over the previous
+ * record's hash and the body, and a MAC of both under the host key (the chain alone could be made
+ * anew by anyone who can write the file, and the state of the store is in here).
+ */
+#include "audit.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "store_internal.h"
+
+#define HASH 32u
+#define TRAILER (HASH + SCHEMA_MAC)
+#define BODY_MAX 640u
+
+static void event_encode(struct writer *w, const struct vs_event *event,
+                         const struct store_state *state)
+{
+    put_u64(w, event->seq);
+    put_u64(w, (uint64_t)event->time);
+    put_u32(w, event->vault);
+    put_u32(w, event->generation);
+    put_text(w, event->operation);
+    put_u32(w, (uint32_t)event->result);
+    put_text(w, event->principal);
+    put_u32(w, event->uid);
+    put_u32(w, event->pid);
+    put_text(w, event->exe);
+    put_u8(w, event->has_id ? 1 : 0);
+    put_raw(w, event->id.b, sizeof(event->id.b));
+    put_u32(w, event->object_version);
+    put_text(w, event->detail);
+    put_u64(w, state->next_seq);
+    put_u32(w, state->next_generation);
+    put_u64(w, (uint64_t)state->anchor.vault);
+    put_u64(w, (uint64_t)state->anchor.wall);
+    put_u64(w, (uint64_t)state->anchor.boot);
+    put_raw(w, state->anchor.boot_id, sizeof(state->anchor.boot_id));
+}
+
+static int event_decode(const uint8_t *body, size_t len, struct vs_event *event,
+                        struct store_state *state)
+{
+    struct reader r;
+
+    reader_init(&r, body, len);
+    event->seq = get_u64(&r);
+    event->time = (int64_t)get_u64(&r);
+    event->vault = get_u32(&r);
+    event->generation = get_u32(&r);
+    get_text(&r, event->operation, sizeof(event->operation));
+    event->result = (int32_t)get_u32(&r);
+    get_text(&r, event->principal, sizeof(event->principal));
+    event->uid = get_u32(&r);
+    event->pid = get_u32(&r);
+    get_text(&r, event->exe, sizeof(event->exe));
+    event->has_id = get_u8(&r) != 0;
+    get_raw(&r, event->id.b, sizeof(event->id.b));
+    event->object_version = get_u32(&r);
+    get_text(&r, event->detail, sizeof(event->detail));
+    state->audit_seq = event->seq;
+    state->next_seq = get_u64(&r);
+    state->next_generation = get_u32(&r);
+    state->anchor.vault = (int64_t)get_u64(&r);
+    state->anchor.wall = (int64_t)get_u64(&r);
+    state->anchor.boot = (int64_t)get_u64(&r);
+    get_raw(&r, state->anchor.boot_id, sizeof(state->anchor.boot_id));
+    return reader_end(&r) ? VS_OK : VS_E_CORRUPT;
+}
+
+/* The record at `key`, its MAC checked; the chain is the business of vs_audit_verify. */
+static int record_open(struct vs_store *store, const struct kv_slice *key,
+                       const struct kv_slice *value, struct vs_event *ret_event,
+                       struct store_state *ret_state)
+{
+    struct vs_event event = {.seq = 0};
+    struct store_state state = {.audit_seq = 0};
+    const uint8_t *hash;
+    struct key expected;
+    uint8_t mac[32];
+
+    if (value->len < TRAILER)
+        return VS_E_CORRUPT;
+    hash = value->data + value->len - TRAILER;
+    VS_TRY(seal_mac(store->sealer, store->keys->audit, value->data, value->len - SCHEMA_MAC, mac));
+    if (!seal_equal(mac, hash + HASH, SCHEMA_MAC))
+        return VS_E_CORRUPT;
+    VS_TRY(event_decode(value->data, value->len - TRAILER, &event, &state));
+    expected = key_audit(event.seq);
+    if (key->len != expected.len || memcmp(key->data, expected.b, key->len) != 0)
+        return VS_E_CORRUPT;
+    memcpy(event.hash, hash, HASH);
+    memcpy(state.audit_hash, hash, HASH);
+    *ret_event = event;
+    *ret_state = state;
+    return VS_OK;
+}
+
+/* Does the record's hash follow from the hash before it? */
+static int record_check(struct vs_store *store, const uint8_t previous[HASH],
+                        const struct kv_slice *value)
+{
+    size_t len = value->len - TRAILER;
+    uint8_t hash[HASH];
+
+    VS_TRY(seal_sha256(store->sealer, previous, HASH, value->data, len, hash));
+    return seal_equal(hash, value->data + len, HASH) ? VS_OK : VS_E_CORRUPT;
+}
+
+int audit_state_read(struct vs_store *store, struct kv_txn *txn, struct store_state *ret_state)
+{
+    AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
+    struct key end = key_table(TABLE_AUDIT + 1);
+    struct kv_slice key, value;
+    struct store_state state;
+    struct vs_event event;
+    int status;
+
+    VS_TRY(kv_cursor_open(txn, &cursor));
+    status = kv_cursor_before(cursor, end.b, end.len, &key, &value);
+    if (status == VS_END || (status == VS_OK && key.data[0] != TABLE_AUDIT))
+        return VS_NOT_FOUND;
+    VS_TRY(status);
+    status = record_open(store, &key, &value, &event, &state);
+    if (status == VS_E_CORRUPT)
+        store_trace(store, __func__, "the end of the audit log does not authenticate");
+    VS_TRY(status);
+    *ret_state = state;
+    return VS_OK;
+}
+
+static void text_copy(char *to, size_t cap, const char *from)
+{
+    size_t len = from == NULL ? 0 : strnlen(from, cap - 1);
+
+    memset(to, 0, cap);
+    if (len > 0)
+        memcpy(to, from, len);
+}
+
+static int event_append(struct commit_txn *txn, const struct audit_entry *entry)
+{
+    const struct process_identity *self = &txn->store->self;
+    struct vs_event event = {.seq = txn->state.audit_seq + 1, .time = txn->clock.now};
+    struct key key = key_audit(event.seq);
+    uint8_t value[BODY_MAX + TRAILER], mac[32];
+    struct writer w;
+
+    event.vault = entry->vault;
+    event.generation = entry->generation;
+    event.result = entry->result;
+    event.uid = self->uid;
+    event.pid = self->pid;
+    event.object_version = entry->object_version;
+    event.has_id = entry->id != NULL;
+    if (event.has_id)
+        event.id = *entry->id;
+    text_copy(event.operation, sizeof(event.operation), entry->operation);
+    text_copy(event.principal, sizeof(event.principal), entry->principal);
+    text_copy(event.exe, sizeof(event.exe), self->exe);
+    text_copy(event.detail, sizeof(event.detail), entry->detail);
+    txn->state.anchor = txn->clock.anchor;
+
+    writer_init(&w, value, BODY_MAX);
+    event_encode(&w, &event, &txn->state);
+    if (!writer_ok(&w))
+        return VS_E_CORRUPT;
+    VS_TRY(seal_sha256(txn->store->sealer, txn->state.audit_hash, HASH, value, w.len,
+                       value + w.len));
+    VS_TRY(seal_mac(txn->store->sealer, txn->store->keys->audit, value, w.len + HASH, mac));
+    memcpy(value + w.len + HASH, mac, SCHEMA_MAC);
+    VS_TRY(commit_put(txn, &key, value, w.len + TRAILER));
+    txn->state.audit_seq = event.seq;
+    memcpy(txn->state.audit_hash, value + w.len, HASH);
+    return VS_OK;
+}
+
+int audit_append(struct commit_txn *txn, const struct audit_entry *entry)
+{
+    if (txn->clock.jumped) {
+        const struct audit_entry jump = {.operation = "ClockJump", .principal = "clock",
+                                         .detail = "the wall clock moved by more than a day"};
+        txn->clock.jumped = false;
+        VS_TRY(event_append(txn, &jump));
+    }
+    return event_append(txn, entry);
+}
+
+static int refusal_run(struct commit_txn *txn, void *ctx)
+{
+    return audit_append(txn, (const struct audit_entry *)ctx);
+}
+
+void audit_refusal(struct vs_store *store, const struct audit_entry *entry)
+{
+    struct audit_entry copy = *entry;
+
+    store_result(store, __func__, commit_run(store, refusal_run, &copy));
+}
+
+/* Walks the log from `from`, calling `each` on records until it says otherwise than VS_OK. */
+typedef int audit_each_fn(struct vs_store *store, const struct kv_slice *key,
+                          const struct kv_slice *value, void *ctx);
+
+static int audit_walk(struct vs_store *store, uint64_t from, audit_each_fn *each, void *ctx)
+{
+    AUTO(kv_txn) struct kv_txn *txn = NULL;
+    AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
+    struct key start = key_audit(from), table = key_table(TABLE_AUDIT);
+    struct kv_slice key, value;
+    int status;
+
+    VS_TRY(kv_read(store->kv, &txn));
+    VS_TRY(kv_cursor_open(txn, &cursor));
+    status = kv_cursor_seek(cursor, start.b, start.len, &key, &value);
+    while (status == VS_OK && key_has_prefix(&key, &table)) {
+        VS_TRY(each(store, &key, &value, ctx));
+        status = kv_cursor_next(cursor, &key, &value);
+    }
+    return status == VS_END ? VS_OK : status;
+}
+
+struct audit_batch { struct vs_event *events; size_t cap, n; };
+
+static int batch_add(struct vs_store *store, const struct kv_slice *key,
+                     const struct kv_slice *value, void *ctx)
+{
+    struct audit_batch *batch = ctx;
+    struct store_state state;
+
+    if (batch->n == batch->cap)
+        return VS_END;
+    VS_TRY(record_open(store, key, value, &batch->events[batch->n], &state));
+    batch->n++;
+    return VS_OK;
+}
+
+int vs_audit_read(struct vs_store *store, uint64_t from, struct vs_event *ret_events, size_t cap,
+                  size_t *ret_n)
+{
+    struct audit_batch batch = {.events = ret_events, .cap = cap};
+    int status = audit_walk(store, from, batch_add, &batch);
+
+    if (status != VS_END)
+        VS_TRY(store_result(store, __func__, status));
+    if (batch.n == 0 && status == VS_OK)
+        return VS_END;
+    *ret_n = batch.n;
+    return VS_OK;
+}
+
+struct audit_chain { uint64_t seq; uint8_t hash[HASH]; uint64_t bad; };
+
+static int chain_add(struct vs_store *store, const struct kv_slice *key,
+                     const struct kv_slice *value, void *ctx)
+{
+    struct audit_chain *chain = ctx;
+    struct store_state state;
+    struct vs_event event;
+    int status = record_open(store, key, value, &event, &state);
+
+    if (status == VS_OK && event.seq != chain->seq + 1)
+        status = VS_E_CORRUPT;
+    if (status == VS_OK)
+        status = record_check(store, chain->hash, value);
+    if (status == VS_E_CORRUPT) {
+        chain->bad = chain->seq + 1;
+        return VS_END;
+    }
+    VS_TRY(status);
+    chain->seq = event.seq;
+    memcpy(chain->hash, event.hash, HASH);
+    return VS_OK;
+}
+
+int vs_audit_verify(struct vs_store *store, uint64_t *ret_events, uint64_t *ret_bad)
+{
+    struct audit_chain chain = {.seq = 0};
+    int status = audit_walk(store, 0, chain_add, &chain);
+
+    if (status != VS_END)
+        VS_TRY(store_result(store, __func__, status));
+    *ret_events = chain.seq;
+    *ret_bad = chain.bad;
+    return VS_OK;
+}

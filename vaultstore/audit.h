@@ -1,0 +1,25 @@
+/*
+ * audit.h: the event log, a chain of SHA-256 over the whole store. The last record is also the
+ * state of the store (sequence numbers, clock anchor), so that a change needs no other counter.
+ */
+#ifndef AUDIT_H
+#define AUDIT_H
+#include "commit.h"
+
+struct audit_entry {
+    uint32_t vault, generation;
+    const char *operation;
+    int32_t result;
+    const char *principal;
+    const struct vs_id *id;     /* or NULL */
+    uint32_t object_version;
+    const char *detail;         /* or NULL */
+};
+
+/* The state as of the last record; VS_NOT_FOUND in a new store. */
+VS_MUST_USE int audit_state_read(struct vs_store *store, struct kv_txn *txn,
+                                 struct store_state *ret_state);
+VS_MUST_USE int audit_append(struct commit_txn *txn, const struct audit_entry *entry);
+/* A record of its own, for what was refused: in a transaction of its own, faults traced only. */
+void audit_refusal(struct vs_store *store, const struct audit_entry *entry);
+#endif

@@ -1,0 +1,61 @@
+/*
+ * commit.h: group commit. A change is a function run inside a write transaction; changes of
+ * several threads that wait for the disk at the same time share one transaction and one sync.
+ *
+ * The function may run more than once (a full map, a neighbour's fault), each time on a fresh
+ * transaction, and in another thread: it has no effect but through the transaction and its own
+ * context, whose outputs it sets anew each time. It returns an outcome (positive) before its
+ * first put. A fault (negative, or KV_MAP_FULL) undoes the whole transaction; every change of the
+ * batch is then run alone.
+ */
+#ifndef COMMIT_H
+#define COMMIT_H
+#include <pthread.h>
+
+#include "clock.h"
+#include "kv.h"
+#include "schema.h"
+
+/* What every change needs to know of the store: all of it is in the last audit record. */
+struct store_state {
+    uint64_t audit_seq;         /* of the last audit record; 0: none yet */
+    uint8_t audit_hash[32];
+    uint64_t next_seq;          /* the next object's or generation's sequence number */
+    uint32_t next_generation;
+    struct clock_anchor anchor;
+};
+
+struct commit_txn {
+    struct vs_store *store;
+    struct kv_txn *kv;
+    struct store_state state;
+    struct clock_reading clock;
+    bool dirty;
+};
+
+typedef int commit_fn(struct commit_txn *txn, void *ctx);
+
+struct commit_request;
+struct commit_queue {
+    pthread_mutex_t lock;
+    struct commit_request *head, *tail;
+    bool leading;
+    size_t last_batch;          /* how many the last commit carried */
+};
+
+void commit_queue_init(struct commit_queue *queue);
+void commit_queue_done(struct commit_queue *queue);
+/* Runs the change and returns after it is on disk. */
+VS_MUST_USE int commit_run(struct vs_store *store, commit_fn *fn, void *ctx);
+
+/* Inside a change. */
+VS_MUST_USE int commit_put(struct commit_txn *txn, const struct key *key, const void *value,
+                           size_t len);
+VS_MUST_USE int commit_delete(struct commit_txn *txn, const struct key *key);
+/* The same; that it was gone already is fine. */
+VS_MUST_USE int commit_discard(struct commit_txn *txn, const struct key *key);
+/* Takes the next sequence number and its slot, which is not wiped. Stored by the next audit
+ * record, which the change must write. */
+VS_MUST_USE int commit_sequence(struct commit_txn *txn, uint64_t *ret_seq,
+                                uint8_t ret_secret[32]);
+#endif

@@ -1,0 +1,258 @@
+/* generation.c: policy of the live generation; listing, recovering and purging deleted ones. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "audit.h"
+#include "index.h"
+#include "purge.h"
+#include "store_internal.h"
+
+/* ------------------------------------------------------------------ policy */
+
+struct policy_set { const struct vs_login *login; const struct vs_policy *policy; };
+
+static int policy_run(struct commit_txn *txn, void *ctx)
+{
+    const struct policy_set *set = ctx;
+    const struct vs_policy *p = set->policy;
+    struct audit_entry entry = {.vault = set->login->vault, .operation = "VaultPolicy",
+                                .principal = role_name(set->login->role)};
+    struct generation live;
+    char detail[96];
+
+    VS_TRY(generation_enter(txn->store, txn->kv, set->login->vault, set->login, &live));
+    if (live.lock != 0)
+        return VS_LOCKED;
+    VS_TRY(policy_change(&live.policy, p));
+    live.policy = *p;
+    VS_TRY(generation_put(txn, &live));
+    snprintf(detail, sizeof(detail), "%u days, protection %s, profile %u, %u tries, 2^%u, rsa %u",
+             (unsigned)p->retention_days, p->purge_protection ? "on" : "off",
+             (unsigned)p->profile, (unsigned)p->pin_tries, (unsigned)p->scrypt_log_n,
+             (unsigned)p->min_rsa_bits);
+    entry.generation = live.number;
+    entry.detail = detail;
+    return audit_append(txn, &entry);
+}
+
+int vs_vault_set_policy(struct vs_store *store, struct vs_login *login,
+                        const struct vs_policy *policy)
+{
+    struct policy_set set = {.login = login, .policy = policy};
+
+    if (login == NULL || login->role != VS_ROLE_SO)
+        return VS_DENIED;
+    VS_TRY(policy_check(policy));
+    return store_result(store, __func__, commit_run(store, policy_run, &set));
+}
+
+/* ------------------------------------------------------------------ listing */
+
+static int generation_info(struct kv_txn *txn, const struct generation *g,
+                           struct vs_generation_info *ret_info)
+{
+    struct vs_generation_info info = {.vault = g->vault, .generation = g->number,
+                                      .deleted = g->state != GENERATION_LIVE,
+                                      .created_at = g->created_at, .deleted_at = g->deleted_at,
+                                      .purge_at = g->purge_at};
+    struct vs_header like = {.state = info.deleted ? VS_STATE_DELETED : VS_STATE_ACTIVE,
+                             .deleted_at = g->deleted_at, .purge_at = g->purge_at};
+    uint64_t n[2];
+
+    memcpy(info.label, g->label, sizeof(info.label));
+    memcpy(info.deleted_by, g->deleted_by, sizeof(info.deleted_by));
+    for (int is_private = 0; is_private < 2; is_private++) {
+        struct index_partition live = {g->number, false, is_private != 0};
+        VS_TRY(index_count(txn, &live, &n[is_private]));
+    }
+    info.objects = n[0] + n[1];
+    info.recovery_level = policy_recovery_level(&g->policy, &like);
+    *ret_info = info;
+    return VS_OK;
+}
+
+struct generation_list { struct vs_generation_info *infos; size_t cap, n; };
+
+static int list_add(struct generation_list *list, struct kv_txn *txn, const struct generation *g)
+{
+    if (list->n < list->cap)
+        VS_TRY(generation_info(txn, g, &list->infos[list->n]));
+    list->n++;
+    return VS_OK;
+}
+
+/* Numbers grow with time: newest first is the table backwards. */
+static int list_deleted(struct vs_store *store, struct kv_txn *txn, uint32_t vault, int64_t now,
+                        struct generation_list *list)
+{
+    AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
+    struct key prefix = key_generations(vault), before = key_generation(vault, UINT32_MAX);
+    struct kv_slice key, value;
+    int status;
+
+    VS_TRY(kv_cursor_open(txn, &cursor));
+    status = kv_cursor_before(cursor, before.b, before.len, &key, &value);
+    while (status == VS_OK && key_has_prefix(&key, &prefix)) {
+        struct generation g;
+        struct reader r;
+
+        reader_init(&r, key.data + prefix.len, key.len - prefix.len);
+        VS_TRY(generation_get(store, txn, vault, get_u32(&r), &g));
+        if (g.state == GENERATION_DELETED && g.purge_at > now)
+            VS_TRY(list_add(list, txn, &g));
+        before = key_generation(vault, g.number);
+        status = kv_cursor_before(cursor, before.b, before.len, &key, &value);
+    }
+    return status == VS_END ? VS_OK : status;
+}
+
+static int generation_list(struct vs_store *store, uint32_t vault, struct generation_list *list)
+{
+    AUTO(kv_txn) struct kv_txn *txn = NULL;
+    struct generation live;
+    int64_t now = 0;
+
+    VS_TRY(kv_read(store->kv, &txn));
+    VS_TRY(generation_live(store, txn, vault, &live));
+    VS_TRY(store_clock(store, txn, &now));
+    VS_TRY(list_add(list, txn, &live));
+    return list_deleted(store, txn, vault, now, list);
+}
+
+int vs_generation_list(struct vs_store *store, uint32_t vault,
+                       struct vs_generation_info *ret_infos, size_t cap, size_t *ret_n)
+{
+    struct generation_list list = {.infos = ret_infos, .cap = cap};
+
+    VS_TRY(store_result(store, __func__, generation_list(store, vault, &list)));
+    *ret_n = list.n;
+    return VS_OK;
+}
+
+/* ------------------------------------------------------------------ recover, purge */
+
+struct generation_change {
+    uint32_t vault, number;
+    enum vs_role role;
+    int64_t purge_at;
+};
+
+/* A deleted generation that may still be seen. */
+static int deleted_get(struct vs_store *store, struct kv_txn *txn, uint32_t vault, uint32_t number,
+                       int64_t now, struct generation *ret_generation)
+{
+    struct generation g;
+
+    VS_TRY(generation_get(store, txn, vault, number, &g));
+    if (g.state == GENERATION_PURGED || (g.state == GENERATION_DELETED && g.purge_at <= now))
+        return VS_NOT_FOUND;
+    if (g.state == GENERATION_LIVE)
+        return VS_WRONG_STATE;
+    *ret_generation = g;
+    return VS_OK;
+}
+
+static int deleted_check(struct vs_store *store, uint32_t vault, uint32_t number)
+{
+    AUTO(kv_txn) struct kv_txn *txn = NULL;
+    struct generation g;
+    int64_t now = 0;
+
+    VS_TRY(kv_read(store->kv, &txn));
+    VS_TRY(store_clock(store, txn, &now));
+    return deleted_get(store, txn, vault, number, now, &g);
+}
+
+static int recover_run(struct commit_txn *txn, void *ctx)
+{
+    const struct generation_change *change = ctx;
+    const char *principal = role_name(change->role);
+    struct audit_entry entry = {.vault = change->vault, .generation = change->number,
+                                .operation = "VaultRecover", .principal = principal};
+    struct generation live, g;
+    struct vault vault;
+    struct vs_id id;
+    struct key due;
+    char detail[96];
+
+    VS_TRY(vault_get(txn->store, txn->kv, change->vault, &vault));
+    VS_TRY(generation_get(txn->store, txn->kv, change->vault, vault.live, &live));
+    VS_TRY(deleted_get(txn->store, txn->kv, change->vault, change->number, txn->clock.now, &g));
+    if (live.lock != 0)
+        return VS_LOCKED;
+    id = generation_id(&g);
+    due = key_due(g.purge_at, KIND_GENERATION, &id);
+    VS_TRY(commit_discard(txn, &due));
+    g.state = GENERATION_LIVE;
+    g.deleted_at = g.purge_at = 0;
+    memset(g.deleted_by, 0, sizeof(g.deleted_by));
+    VS_TRY(generation_put(txn, &g));
+    VS_TRY(generation_retire(txn, &live, principal));
+    vault.live = g.number;
+    VS_TRY(vault_put(txn, &vault));
+    snprintf(detail, sizeof(detail), "generation %u deleted, to be purged at %lld",
+             (unsigned)live.number, (long long)live.purge_at);
+    entry.detail = detail;
+    return audit_append(txn, &entry);
+}
+
+static int generation_recover(struct vs_store *store, struct generation_change *change,
+                              const uint8_t *pin, size_t pin_len)
+{
+    AUTO(secret_key) struct secret_key vault_key;
+
+    VS_TRY(deleted_check(store, change->vault, change->number));
+    VS_TRY(pin_check(store, change->vault, change->number, change->role, pin, pin_len,
+                     &vault_key));
+    return commit_run(store, recover_run, change);
+}
+
+int vs_generation_recover(struct vs_store *store, uint32_t vault, uint32_t generation,
+                          enum vs_role role, const uint8_t *pin, size_t pin_len)
+{
+    struct generation_change change = {.vault = vault, .number = generation, .role = role};
+
+    return store_result(store, __func__, generation_recover(store, &change, pin, pin_len));
+}
+
+static int generation_purge_run(struct commit_txn *txn, void *ctx)
+{
+    struct generation_change *change = ctx;
+    struct generation g;
+
+    VS_TRY(deleted_get(txn->store, txn->kv, change->vault, change->number, txn->clock.now, &g));
+    change->purge_at = g.purge_at;
+    if (g.policy.purge_protection)
+        return VS_RETAINED;
+    return purge_generation(txn, &g, role_name(change->role));
+}
+
+static int generation_purge(struct vs_store *store, struct generation_change *change,
+                            const uint8_t *pin, size_t pin_len)
+{
+    AUTO(secret_key) struct secret_key vault_key;
+    int status;
+
+    VS_TRY(deleted_check(store, change->vault, change->number));
+    VS_TRY(pin_check(store, change->vault, change->number, change->role, pin, pin_len,
+                     &vault_key));
+    status = commit_run(store, generation_purge_run, change);
+    if (status == VS_RETAINED) {
+        char detail[96];
+        const struct audit_entry entry = {.vault = change->vault, .generation = change->number,
+                                          .operation = "VaultPurge", .result = status,
+                                          .principal = role_name(change->role), .detail = detail};
+        snprintf(detail, sizeof(detail), "refused: retained until %lld",
+                 (long long)change->purge_at);
+        audit_refusal(store, &entry);
+    }
+    return status == VS_OK ? purge_finish(store) : status;
+}
+
+int vs_generation_purge(struct vs_store *store, uint32_t vault, uint32_t generation,
+                        const uint8_t *pin, size_t pin_len)
+{
+    struct generation_change change = {.vault = vault, .number = generation, .role = VS_ROLE_SO};
+
+    return store_result(store, __func__, generation_purge(store, &change, pin, pin_len));
+}

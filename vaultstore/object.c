@@ -1,0 +1,329 @@
+/* object.c: what can be done with objects, all but their end (purge.c). */
+#include "object.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "audit.h"
+#include "store_internal.h"
+
+#define PURGE_AT_MAX INT64_C(253402300799)   /* 9999-12-31, the last that utcTime can say */
+
+/* ------------------------------------------------------------------ create */
+
+struct create {
+    uint32_t vault;
+    struct vs_login *login;
+    const struct vs_new_object *objects;
+    size_t n;
+    struct index_tags *tags;
+    struct vs_id *ids;
+};
+
+static int create_one(struct commit_txn *txn, const struct create *c, const struct generation *live,
+                      size_t i)
+{
+    const struct vs_new_object *object = &c->objects[i];
+    struct audit_entry entry = {.vault = c->vault, .generation = live->number,
+                                .operation = object->operation, .object_version = 1,
+                                .principal = role_name(login_role(c->login))};
+    AUTO(secret_key) struct secret_key slot;
+    struct index_partition partition;
+    struct vs_header header;
+    uint64_t seq;
+
+    memset(&header, 0, sizeof(header));
+    VS_TRY(commit_sequence(txn, &seq, slot.b));
+    header.id = id_make(live->tag, seq);
+    header.vault = c->vault;
+    header.generation = live->number;
+    header.version = 1;
+    header.kind = object->kind;
+    header.is_private = object->is_private;
+    header.destroyable = object->destroyable;
+    header.state = header.prior = VS_STATE_ACTIVE;
+    header.origin = object->origin;
+    header.created_at = txn->clock.now;
+    partition = object_partition(&header);
+    VS_TRY(object_put(txn, c->login, &header, &c->tags[i], object->attrs, object->attrs_len,
+                      slot.b));
+    VS_TRY(index_add(txn, &partition, &c->tags[i], &header.id));
+    c->ids[i] = header.id;
+    entry.id = &header.id;
+    return audit_append(txn, &entry);
+}
+
+static int create_run(struct commit_txn *txn, void *ctx)
+{
+    const struct create *c = ctx;
+    struct generation live;
+
+    VS_TRY(generation_enter(txn->store, txn->kv, c->vault, c->login, &live));
+    if (live.lock != 0)
+        return VS_LOCKED;
+    for (size_t i = 0; i < c->n; i++)
+        VS_TRY(create_one(txn, c, &live, i));
+    return VS_OK;
+}
+
+static int create_prepare(struct vs_store *store, struct create *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        const struct vs_new_object *object = &c->objects[i];
+
+        if (object->is_private && c->login == NULL)
+            return VS_DENIED;
+        VS_TRY(index_tags_make(store, c->login, object->is_private, object->terms,
+                               object->n_terms, &c->tags[i]));
+    }
+    return commit_run(store, create_run, c);
+}
+
+int vs_object_create(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                     const struct vs_new_object *objects, size_t n, struct vs_id *ret_ids)
+{
+    struct create c = {.vault = vault, .login = login, .objects = objects, .n = n};
+    int status = VS_E_NOMEM;
+
+    c.tags = calloc(n, sizeof(*c.tags));
+    c.ids = calloc(n, sizeof(*c.ids));
+    if (c.tags != NULL && c.ids != NULL)
+        status = create_prepare(store, &c);
+    if (status == VS_OK)
+        memcpy(ret_ids, c.ids, n * sizeof(*c.ids));
+    free(c.tags);
+    free(c.ids);
+    if (status == VS_OK)
+        sweep_in_passing(store);
+    return store_result(store, __func__, status);
+}
+
+/* ------------------------------------------------------------------ read */
+
+static int object_read(struct vs_store *store, uint32_t vault, const struct vs_login *login,
+                       const struct vs_id *id, struct vs_object *ret_object)
+{
+    AUTO(kv_txn) struct kv_txn *txn = NULL;
+    struct object_record record;
+    struct generation live;
+    uint8_t *attrs;
+    size_t len;
+
+    VS_TRY(kv_read(store->kv, &txn));
+    VS_TRY(generation_enter(store, txn, vault, login, &live));
+    VS_TRY(object_visible(store, txn, live.number, id, &record));
+    VS_TRY(object_open(store, login, &record, &attrs, &len));
+    record.header.recovery_level = policy_recovery_level(&live.policy, &record.header);
+    *ret_object = (struct vs_object){record.header, attrs, len};
+    return VS_OK;
+}
+
+int vs_object_read(struct vs_store *store, uint32_t vault, const struct vs_login *login,
+                   const struct vs_id *id, struct vs_object *ret_object)
+{
+    return store_result(store, __func__, object_read(store, vault, login, id, ret_object));
+}
+
+void vs_object_done(struct vs_object *object)
+{
+    if (object->attrs != NULL)
+        vs_secret_free(object->attrs, object->attrs_len + 1);
+    object->attrs = NULL;
+    object->attrs_len = 0;
+}
+
+static int object_peek(struct vs_store *store, uint32_t vault, const struct vs_id *id,
+                       struct vs_header *ret_header)
+{
+    AUTO(kv_txn) struct kv_txn *txn = NULL;
+    struct object_record record;
+    struct generation live;
+
+    VS_TRY(kv_read(store->kv, &txn));
+    VS_TRY(generation_live(store, txn, vault, &live));
+    VS_TRY(object_visible(store, txn, live.number, id, &record));
+    record.header.recovery_level = policy_recovery_level(&live.policy, &record.header);
+    *ret_header = record.header;
+    return VS_OK;
+}
+
+int vs_object_peek(struct vs_store *store, uint32_t vault, const struct vs_id *id,
+                   struct vs_header *ret_header)
+{
+    return store_result(store, __func__, object_peek(store, vault, id, ret_header));
+}
+
+/* ------------------------------------------------------------------ change */
+
+/* One change of one object: the same way for all, with a step of its own in the middle. */
+struct change {
+    uint32_t vault;
+    struct vs_login *login;
+    const struct vs_id *id;
+    enum vs_action action;
+    const char *operation;
+    int (*step)(struct commit_txn *txn, struct change *change);
+    /* within the transaction */
+    struct generation live;
+    struct vs_header before, header;
+    struct index_tags tags_before, tags;
+    char detail[96];
+    /* of an update */
+    const struct vs_new_object *object;
+    uint32_t version;
+    const struct index_tags *new_tags;
+    /* of a postponement */
+    int64_t purge_at;
+};
+
+/* Moves the due entry and the index entries from where they were to where they belong now. */
+static int change_move(struct commit_txn *txn, const struct change *c)
+{
+    struct index_partition from = object_partition(&c->before), to = object_partition(&c->header);
+    struct key due_before = key_due(c->before.purge_at, KIND_OBJECT, c->id);
+    struct key due = key_due(c->header.purge_at, KIND_OBJECT, c->id);
+
+    if (from.deleted != to.deleted || memcmp(&c->tags_before, &c->tags, sizeof(c->tags)) != 0) {
+        VS_TRY(index_remove(txn, &from, &c->tags_before, c->id));
+        VS_TRY(index_add(txn, &to, &c->tags, c->id));
+    }
+    if (from.deleted)
+        VS_TRY(commit_discard(txn, &due_before));
+    return to.deleted ? commit_put(txn, &due, "", 0) : VS_OK;
+}
+
+static int change_store(struct commit_txn *txn, struct change *c, const uint8_t *attrs, size_t len)
+{
+    struct audit_entry entry = {.vault = c->vault, .generation = c->live.number,
+                                .operation = c->operation, .id = c->id,
+                                .principal = role_name(login_role(c->login))};
+
+    c->header.version++;
+    VS_TRY(object_put(txn, c->login, &c->header, &c->tags, attrs, len, NULL));
+    VS_TRY(change_move(txn, c));
+    entry.object_version = c->header.version;
+    entry.detail = c->detail;
+    return audit_append(txn, &entry);
+}
+
+static int change_run(struct commit_txn *txn, void *ctx)
+{
+    struct change *c = ctx;
+    struct object_record record;
+    enum vs_state next;
+    uint8_t *attrs;
+    size_t len;
+    int status;
+
+    VS_TRY(generation_enter(txn->store, txn->kv, c->vault, c->login, &c->live));
+    if (c->live.lock != 0)
+        return VS_LOCKED;
+    VS_TRY(object_load(txn->store, txn->kv, c->id, &record));
+    if (record.header.generation != c->live.number ||
+        object_past_due(&record.header, txn->clock.now))
+        return VS_NOT_FOUND;
+    VS_TRY(lifecycle_next(record.header.state, record.header.prior, c->action, &next));
+    VS_TRY(policy_allows(&c->live.policy, &record.header, login_role(c->login), c->action,
+                         txn->clock.now));
+    c->before = c->header = record.header;
+    c->tags_before = c->tags = record.tags;
+    c->header.state = next;
+    c->detail[0] = '\0';
+    VS_TRY(c->step(txn, c));
+    if (c->object != NULL)
+        return change_store(txn, c, c->object->attrs, c->object->attrs_len);
+    VS_TRY(object_open(txn->store, c->login, &record, &attrs, &len));
+    status = change_store(txn, c, attrs, len);
+    vs_secret_free(attrs, len + 1);
+    return status;
+}
+
+static int update_step(struct commit_txn *txn, struct change *c)
+{
+    (void)txn;
+    if (c->header.version != c->version)
+        return VS_STALE;
+    if (c->header.is_private != c->object->is_private)
+        return VS_POLICY;
+    c->header.destroyable = c->object->destroyable;
+    c->tags = *c->new_tags;
+    return VS_OK;
+}
+
+int vs_object_update(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                     const struct vs_id *id, uint32_t version, const struct vs_new_object *object,
+                     uint32_t *ret_version)
+{
+    struct index_tags tags;
+    struct change c = {.vault = vault, .login = login, .id = id, .action = ACTION_UPDATE,
+                       .operation = object->operation, .step = update_step, .object = object,
+                       .version = version, .new_tags = &tags};
+
+    memset(&tags, 0, sizeof(tags));
+    if (object->is_private && login == NULL)
+        return VS_DENIED;
+    VS_TRY(store_result(store, __func__,
+                        index_tags_make(store, login, object->is_private, object->terms,
+                                        object->n_terms, &tags)));
+    VS_TRY(store_result(store, __func__, commit_run(store, change_run, &c)));
+    *ret_version = c.header.version;
+    return VS_OK;
+}
+
+static int delete_step(struct commit_txn *txn, struct change *c)
+{
+    c->header.prior = c->before.state;
+    c->header.deleted_at = txn->clock.now;
+    c->header.purge_at = policy_purge_date(&c->live.policy, txn->clock.now);
+    actor_name(txn->store, role_name(login_role(c->login)), c->header.deleted_by);
+    snprintf(c->detail, sizeof(c->detail), "to be purged at %lld", (long long)c->header.purge_at);
+    return VS_OK;
+}
+
+int vs_object_delete(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                     const struct vs_id *id)
+{
+    struct change c = {.vault = vault, .login = login, .id = id, .action = ACTION_DELETE,
+                       .operation = "KeyDelete", .step = delete_step};
+    int status = commit_run(store, change_run, &c);
+
+    if (status == VS_OK)
+        sweep_in_passing(store);
+    return store_result(store, __func__, status);
+}
+
+static int recover_step(struct commit_txn *txn, struct change *c)
+{
+    (void)txn;
+    c->header.deleted_at = c->header.purge_at = 0;
+    memset(c->header.deleted_by, 0, sizeof(c->header.deleted_by));
+    return VS_OK;
+}
+
+int vs_object_recover(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                      const struct vs_id *id)
+{
+    struct change c = {.vault = vault, .login = login, .id = id, .action = ACTION_RECOVER,
+                       .operation = "KeyRecover", .step = recover_step};
+
+    return store_result(store, __func__, commit_run(store, change_run, &c));
+}
+
+static int postpone_step(struct commit_txn *txn, struct change *c)
+{
+    (void)txn;
+    if (c->purge_at < c->before.purge_at || c->purge_at > PURGE_AT_MAX)
+        return VS_POLICY;
+    c->header.purge_at = c->purge_at;
+    snprintf(c->detail, sizeof(c->detail), "to be purged at %lld", (long long)c->purge_at);
+    return VS_OK;
+}
+
+int vs_object_postpone(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                       const struct vs_id *id, int64_t purge_at)
+{
+    struct change c = {.vault = vault, .login = login, .id = id, .action = ACTION_POSTPONE,
+                       .operation = "KeyPostpone", .step = postpone_step, .purge_at = purge_at};
+
+    return store_result(store, __func__, commit_run(store, change_run, &c));
+}

@@ -1,0 +1,184 @@
+/*
+ * store_internal.h: the open store and what the files of vaultstore/ above the leaves share.
+ */
+#ifndef STORE_INTERNAL_H
+#define STORE_INTERNAL_H
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "auto.h"
+#include "clock.h"
+#include "commit.h"
+#include "keyslot.h"
+#include "kv.h"
+#include "lifecycle.h"
+#include "policy.h"
+#include "record.h"
+#include "schema.h"
+#include "seal.h"
+
+/* Derived once from the host key; in secret memory. */
+struct host_keys {
+    uint8_t mac[SEAL_KEY];      /* trusted records, object headers */
+    uint8_t audit[SEAL_KEY];    /* the heads of the audit chain */
+    uint8_t mix[SEAL_KEY];      /* into every key that a PIN opens */
+    uint8_t object[SEAL_KEY];   /* public objects */
+    uint8_t index[SEAL_KEY];    /* terms of public objects */
+};
+
+struct vault {
+    uint32_t number, live;
+    char serial[16];
+    int64_t created_at;
+};
+
+enum generation_state { GENERATION_LIVE = 0, GENERATION_DELETED = 1, GENERATION_PURGED = 2 };
+
+struct generation {
+    uint32_t vault, number;
+    uint8_t tag[8];             /* the first half of its objects' ids */
+    uint64_t slot;
+    uint32_t state;             /* enum generation_state */
+    uint32_t lock;              /* 0 none, else write-protected */
+    int64_t created_at, deleted_at, purge_at;
+    char deleted_by[VS_ACTOR_MAX];
+    uint8_t label[32];
+    struct vs_policy policy;
+};
+
+/*
+ * The live generation of a vault as last read and verified, with the very bytes it came from:
+ * while the stored bytes are the same there is nothing to verify or decode again.
+ */
+#define LIVE_CACHE 8u
+struct live_entry {
+    bool used;
+    uint32_t vault;
+    uint8_t vault_bytes[128], generation_bytes[SCHEMA_BODY_MAX];
+    size_t vault_len, generation_len;
+    struct generation generation;
+};
+
+/* Who this process is, for the audit. */
+struct process_identity {
+    uint32_t uid, pid;
+    char exe[64];
+};
+
+struct vs_store {
+    char *path;
+    struct vs_policy defaults;
+    struct vs_time_source time;
+    void (*trace)(const char *where, const char *message);
+    struct kv *kv;
+    struct sealer *sealer;
+    struct keyslots *slots;
+    struct host_keys *keys;
+    struct commit_queue commits;
+    struct process_identity self;
+
+    pthread_rwlock_t live_lock;
+    struct live_entry live[LIVE_CACHE];
+
+    pthread_mutex_t clock_lock;
+    uint64_t clock_txnid;       /* of the anchor below; 0: none */
+    struct clock_anchor clock_anchor;
+
+    _Atomic int64_t sweep_after; /* seconds of the boot clock: no sweep in passing before */
+};
+
+struct vs_login {
+    uint32_t vault, generation;
+    enum vs_role role;
+    _Atomic uint64_t checked;   /* the transaction at which the generation was the live one */
+    uint8_t vault_key[SEAL_KEY];
+    uint8_t object_key[SEAL_KEY];
+    uint8_t index_key[SEAL_KEY];
+};
+
+/* Cleanup by scope. */
+struct secret_key { uint8_t b[SEAL_KEY]; };
+static inline void secret_key_auto(struct secret_key *key)
+{
+    explicit_bzero(key->b, sizeof(key->b));
+}
+
+static inline void kv_txn_auto(struct kv_txn **txn)
+{
+    kv_abort(*txn);
+}
+
+static inline void kv_cursor_auto(struct kv_cursor **cursor)
+{
+    kv_cursor_close(*cursor);
+}
+
+static inline void vs_login_auto(struct vs_login **login)
+{
+    vs_logout(*login);
+}
+
+/* store.c: tells of a fault (or of nothing, when status is not one) and passes it on. */
+void store_trace(const struct vs_store *store, const char *where, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+int store_result(const struct vs_store *store, const char *where, int status);
+/* The vault clock as a reader sees it. */
+VS_MUST_USE int store_clock(struct vs_store *store, struct kv_txn *txn, int64_t *ret_now);
+
+/* Reads a trusted record: VS_NOT_FOUND, VS_E_CORRUPT. */
+VS_MUST_USE int trusted_get(struct vs_store *store, struct kv_txn *txn, const struct key *key,
+                            struct reader *ret_body);
+VS_MUST_USE int trusted_put(struct commit_txn *txn, const struct key *key, struct writer *body);
+
+/* vault.c */
+VS_MUST_USE int vault_get(struct vs_store *store, struct kv_txn *txn, uint32_t number,
+                          struct vault *ret_vault);
+VS_MUST_USE int generation_get(struct vs_store *store, struct kv_txn *txn, uint32_t vault,
+                               uint32_t number, struct generation *ret_generation);
+VS_MUST_USE int generation_put(struct commit_txn *txn, const struct generation *generation);
+VS_MUST_USE int vault_put(struct commit_txn *txn, const struct vault *vault);
+/* The live generation goes to the deleted ones, under its own policy. by: a role's name. */
+VS_MUST_USE int generation_retire(struct commit_txn *txn, struct generation *generation,
+                                  const char *by);
+struct vs_id generation_id(const struct generation *generation);
+/* The vault's live generation; cheap while it does not change. */
+VS_MUST_USE int generation_live(struct vs_store *store, struct kv_txn *txn, uint32_t vault,
+                                struct generation *ret_generation);
+/* The same, and login (may be NULL) must be of it: VS_REVOKED. */
+VS_MUST_USE int generation_enter(struct vs_store *store, struct kv_txn *txn, uint32_t vault,
+                                 const struct vs_login *login, struct generation *ret_generation);
+
+/* login.c */
+const char *role_name(enum vs_role role);
+enum vs_role login_role(const struct vs_login *login);   /* NULL: public */
+/* "user (uid 1000)" */
+void actor_name(const struct vs_store *store, const char *principal, char ret_name[VS_ACTOR_MAX]);
+/* A principal as stored: the vault key wrapped under the stretched PIN. */
+#define PRINCIPAL_WRAPPED (SEAL_KEY + SEAL_OVERHEAD)
+struct principal {
+    uint8_t salt[16];
+    uint32_t log_n, tries;      /* tries: used up */
+    uint8_t wrapped[PRINCIPAL_WRAPPED];
+};
+/* A PIN after scrypt, with a fresh salt. VS_POLICY for a length out of range. */
+struct pin_key { uint8_t salt[16]; uint32_t log_n; uint8_t key[SEAL_KEY]; };
+void pin_key_auto(struct pin_key *key);
+VS_MUST_USE int pin_stretch(struct vs_store *store, const uint8_t *pin, size_t pin_len,
+                            uint32_t log_n, struct pin_key *ret_key);
+VS_MUST_USE int principal_wrap(struct vs_store *store, const struct generation *generation,
+                               enum vs_role role, const uint8_t slot_secret[KEYSLOT_SIZE],
+                               const struct pin_key *pin_key, const uint8_t vault_key[SEAL_KEY],
+                               struct principal *ret_principal);
+VS_MUST_USE int principal_get(struct vs_store *store, struct kv_txn *txn, uint32_t generation,
+                              enum vs_role role, struct principal *ret_principal);
+VS_MUST_USE int principal_put(struct commit_txn *txn, uint32_t generation, enum vs_role role,
+                              const struct principal *principal);
+/* Counts a try, checks the PIN, gives the try back. No lock may be held. */
+VS_MUST_USE int pin_check(struct vs_store *store, uint32_t vault, uint32_t generation,
+                          enum vs_role role, const uint8_t *pin, size_t pin_len,
+                          struct secret_key *ret_vault_key);
+
+/* sweep.c: a small sweep now and then, after a change; its faults are traced only. */
+void sweep_in_passing(struct vs_store *store);
+#endif

@@ -1,0 +1,150 @@
+/* sweep.c: purging by date. */
+#include "audit.h"
+#include "purge.h"
+#include "store_internal.h"
+
+#define SWEEP_BATCH 64u           /* to one transaction */
+#define SWEEP_PASSING 4u          /* in passing: so many, and not more often than this */
+#define SWEEP_INTERVAL 60         /* seconds */
+
+/* Due entries as found; their truth is looked up again in the transaction. */
+struct sweep_entry { enum schema_kind kind; struct vs_id id; struct key key; };
+struct sweep {
+    struct sweep_entry entries[SWEEP_BATCH];
+    size_t n, purged, limit;      /* limit: of purges in this transaction */
+    struct key last;              /* where the scan is */
+    bool end;
+};
+
+static int due_scan(struct vs_store *store, struct sweep *sweep)
+{
+    AUTO(kv_txn) struct kv_txn *txn = NULL;
+    AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
+    struct kv_slice key, value;
+    int64_t now = 0;
+    int status;
+
+    sweep->n = 0;
+    VS_TRY(kv_read(store->kv, &txn));
+    VS_TRY(store_clock(store, txn, &now));
+    VS_TRY(kv_cursor_open(txn, &cursor));
+    status = kv_cursor_seek(cursor, sweep->last.b, sweep->last.len, &key, &value);
+    while (status == VS_OK && key.data[0] == TABLE_DUE && sweep->n < SWEEP_BATCH) {
+        struct sweep_entry *entry = &sweep->entries[sweep->n];
+        struct reader r;
+
+        reader_init(&r, key.data + 1, key.len - 1);
+        if ((int64_t)get_u64(&r) > now)
+            break;
+        entry->kind = get_u8(&r);
+        get_raw(&r, entry->id.b, sizeof(entry->id.b));
+        if (!reader_end(&r))
+            return VS_E_CORRUPT;
+        memcpy(entry->key.b, key.data, key.len);
+        entry->key.len = key.len;
+        sweep->n++;
+        status = kv_cursor_next(cursor, &key, &value);
+    }
+    sweep->end = sweep->n < SWEEP_BATCH;
+    if (sweep->n > 0) {
+        /* The next scan starts right behind the last key: that key and a zero byte. */
+        sweep->last = sweep->entries[sweep->n - 1].key;
+        sweep->last.b[sweep->last.len++] = 0;
+    }
+    return status == VS_END ? VS_OK : status;
+}
+
+/* Of a generation that is not live, the objects wait for the generation's own date. */
+static int sweep_object(struct commit_txn *txn, const struct sweep_entry *entry, size_t *purged)
+{
+    struct object_record record;
+    struct generation live;
+    int status = object_load(txn->store, txn->kv, &entry->id, &record);
+
+    if (status == VS_NOT_FOUND)
+        return commit_discard(txn, &entry->key);
+    if (status == VS_E_CORRUPT)
+        return VS_OK;             /* traced; nothing is purged on such a record's word */
+    VS_TRY(status);
+    VS_TRY(generation_live(txn->store, txn->kv, record.header.vault, &live));
+    if (live.number != record.header.generation || record.header.state != VS_STATE_DELETED ||
+        policy_allows(&live.policy, &record.header, VS_ROLE_PUBLIC, ACTION_PURGE,
+                      txn->clock.now) != VS_OK || record.header.purge_at > txn->clock.now)
+        return VS_OK;
+    VS_TRY(purge_object(txn, &record, "sweep"));
+    (*purged)++;
+    return VS_OK;
+}
+
+static int sweep_generation(struct commit_txn *txn, const struct sweep_entry *entry,
+                            size_t *purged)
+{
+    struct generation g;
+    struct reader r;
+    uint32_t vault;
+    int status = trusted_get(txn->store, txn->kv, &entry->key, &r);
+
+    if (status == VS_NOT_FOUND || status == VS_E_CORRUPT)
+        return VS_OK;
+    VS_TRY(status);
+    vault = get_u32(&r);
+    status = generation_get(txn->store, txn->kv, vault, get_u32(&r), &g);
+    if (status == VS_NOT_FOUND)
+        return commit_discard(txn, &entry->key);
+    VS_TRY(status);
+    if (g.state != GENERATION_DELETED || g.purge_at > txn->clock.now)
+        return VS_OK;
+    VS_TRY(purge_generation(txn, &g, "sweep"));
+    (*purged)++;
+    return VS_OK;
+}
+
+static int sweep_run(struct commit_txn *txn, void *ctx)
+{
+    struct sweep *sweep = ctx;
+
+    sweep->purged = 0;
+    for (size_t i = 0; i < sweep->n && sweep->purged < sweep->limit; i++)
+        VS_TRY((sweep->entries[i].kind == KIND_OBJECT ? sweep_object : sweep_generation)(
+            txn, &sweep->entries[i], &sweep->purged));
+    return VS_OK;
+}
+
+/* At most `rounds` transactions: entries that must stay are stepped over, not waited for. */
+static int sweep_all(struct vs_store *store, size_t limit, size_t rounds, size_t *ret_purged)
+{
+    struct sweep sweep = {.last = key_table(TABLE_DUE)};
+    size_t purged = 0;
+
+    VS_TRY(purge_finish(store));
+    for (size_t i = 0; i < rounds && purged < limit && !sweep.end; i++) {
+        sweep.limit = limit - purged;
+        VS_TRY(due_scan(store, &sweep));
+        if (sweep.n == 0)
+            break;
+        VS_TRY(commit_run(store, sweep_run, &sweep));
+        purged += sweep.purged;
+        if (sweep.purged > 0)
+            VS_TRY(purge_finish(store));
+    }
+    *ret_purged = purged;
+    return VS_OK;
+}
+
+int vs_sweep(struct vs_store *store, size_t limit, size_t *ret_purged)
+{
+    return store_result(store, __func__, sweep_all(store, limit, SIZE_MAX, ret_purged));
+}
+
+void sweep_in_passing(struct vs_store *store)
+{
+    int64_t now = store->time.boot(store->time.ctx);
+    int64_t after = atomic_load_explicit(&store->sweep_after, memory_order_relaxed);
+    size_t purged;
+
+    if (now < after || !atomic_compare_exchange_strong(&store->sweep_after, &after,
+                                                       now + SWEEP_INTERVAL))
+        return;
+    store_result(store, __func__,
+                 sweep_all(store, SWEEP_PASSING, SWEEP_PASSING, &purged));
+}
