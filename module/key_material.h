@@ -34,7 +34,8 @@ static inline void secret_auto(struct secret *secret) { secret_done(secret); }
 
 /*
  * Secret memory itself: kept out of core dumps, unreadable (zero) in a forked child, wiped when
- * freed. Any thread. NULL when there is none left; freeing NULL is allowed; 16-byte aligned.
+ * freed. Any thread. Zeroed and 16-byte aligned, or NULL when there is none left; freeing NULL is
+ * allowed.
  */
 void *secret_alloc(size_t size);
 void secret_free(void *memory, size_t size);   /* the size that was asked for */

@@ -1,0 +1,200 @@
+/*
+ * OpenSSL, as the module sees it. See ossl.h.
+ *
+ * Everything hangs off one pointer that ossl_start sets anew, so a forked child that initialises
+ * again never touches what the parent had. Algorithms are fetched at first use and published
+ * atomically: C_Initialize stays fast and the hot path takes no lock.
+ */
+#include "ossl.h"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/provider.h>
+#include <openssl/rand.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "key_material.h"
+#include "trace.h"
+
+const struct digest_row DIGESTS[DIGEST_COUNT] = {
+    [DIGEST_SHA1] = {CKM_SHA_1, CKG_MGF1_SHA1, "SHA1", 20, 64},
+    [DIGEST_SHA224] = {CKM_SHA224, CKG_MGF1_SHA224, "SHA224", 28, 64},
+    [DIGEST_SHA256] = {CKM_SHA256, CKG_MGF1_SHA256, "SHA256", 32, 64},
+    [DIGEST_SHA384] = {CKM_SHA384, CKG_MGF1_SHA384, "SHA384", 48, 128},
+    [DIGEST_SHA512] = {CKM_SHA512, CKG_MGF1_SHA512, "SHA512", 64, 128},
+    [DIGEST_SHA512_224] = {CKM_SHA512_224, 0, "SHA512-224", 28, 128},
+    [DIGEST_SHA512_256] = {CKM_SHA512_256, 0, "SHA512-256", 32, 128},
+    [DIGEST_SHA3_224] = {CKM_SHA3_224, CKG_MGF1_SHA3_224, "SHA3-224", 28, 144},
+    [DIGEST_SHA3_256] = {CKM_SHA3_256, CKG_MGF1_SHA3_256, "SHA3-256", 32, 136},
+    [DIGEST_SHA3_384] = {CKM_SHA3_384, CKG_MGF1_SHA3_384, "SHA3-384", 48, 104},
+    [DIGEST_SHA3_512] = {CKM_SHA3_512, CKG_MGF1_SHA3_512, "SHA3-512", 64, 72},
+};
+
+#define KEY_LENS 3   /* AES: 16, 24, 32 */
+
+static const char *const CIPHER_NAMES[OSSL_CIPHER_COUNT][KEY_LENS] = {
+    [OSSL_AES_ECB] = {"AES-128-ECB", "AES-192-ECB", "AES-256-ECB"},
+    [OSSL_AES_CBC] = {"AES-128-CBC", "AES-192-CBC", "AES-256-CBC"},
+    [OSSL_AES_CTR] = {"AES-128-CTR", "AES-192-CTR", "AES-256-CTR"},
+    [OSSL_AES_GCM] = {"AES-128-GCM", "AES-192-GCM", "AES-256-GCM"},
+    [OSSL_AES_CCM] = {"AES-128-CCM", "AES-192-CCM", "AES-256-CCM"},
+    [OSSL_AES_WRAP] = {"AES-128-WRAP", "AES-192-WRAP", "AES-256-WRAP"},
+    [OSSL_AES_WRAP_PAD] = {"AES-128-WRAP-PAD", "AES-192-WRAP-PAD", "AES-256-WRAP-PAD"},
+};
+
+struct ossl {
+    OSSL_LIB_CTX *libctx;
+    OSSL_PROVIDER *provider;
+    EVP_MD *_Atomic mds[DIGEST_COUNT];
+    EVP_CIPHER *_Atomic ciphers[OSSL_CIPHER_COUNT][KEY_LENS];
+    EVP_MAC *_Atomic hmac;
+    EVP_MAC *_Atomic cmac;
+};
+
+static struct ossl *_Atomic current;
+
+static struct ossl *ossl_now(void)
+{
+    return atomic_load_explicit(&current, memory_order_acquire);
+}
+
+const struct digest_row *digest_by_mechanism(CK_MECHANISM_TYPE mechanism)
+{
+    for (size_t i = 0; i < DIGESTS_COUNT; i++)
+        if (DIGESTS[i].mechanism == mechanism)
+            return &DIGESTS[i];
+    return NULL;
+}
+
+const struct digest_row *digest_by_mgf(CK_RSA_PKCS_MGF_TYPE mgf)
+{
+    for (size_t i = 0; i < DIGESTS_COUNT; i++)
+        if (mgf != 0 && DIGESTS[i].mgf == mgf)
+            return &DIGESTS[i];
+    return NULL;
+}
+
+static void ossl_free(struct ossl *ossl)
+{
+    for (size_t i = 0; i < DIGESTS_COUNT; i++)
+        EVP_MD_free(ossl->mds[i]);
+    for (size_t i = 0; i < OSSL_CIPHER_COUNT; i++)
+        for (size_t j = 0; j < KEY_LENS; j++)
+            EVP_CIPHER_free(ossl->ciphers[i][j]);
+    EVP_MAC_free(ossl->hmac);
+    EVP_MAC_free(ossl->cmac);
+    if (ossl->provider != NULL)
+        OSSL_PROVIDER_unload(ossl->provider);
+    OSSL_LIB_CTX_free(ossl->libctx);
+}
+
+CK_RV ossl_start(void)
+{
+    struct ossl *ossl = calloc(1, sizeof *ossl);
+    if (ossl == NULL)
+        return trace_fail(CKR_HOST_MEMORY, "no memory for OpenSSL's state");
+    ossl->libctx = OSSL_LIB_CTX_new();
+    if (ossl->libctx != NULL)
+        ossl->provider = OSSL_PROVIDER_load(ossl->libctx, "default");
+    if (ossl->provider == NULL) {
+        ossl_free(ossl);
+        free(ossl);
+        return ossl_fail(CKR_GENERAL_ERROR, "loading OpenSSL's default provider");
+    }
+    atomic_store_explicit(&current, ossl, memory_order_release);
+    return CKR_OK;
+}
+
+void ossl_stop(void)
+{
+    struct ossl *ossl = atomic_exchange(&current, NULL);
+    if (ossl != NULL && OPENSSL_init_crypto(0, NULL) == 1)
+        ossl_free(ossl);
+    free(ossl);
+    secret_heap_trim();
+}
+
+OSSL_LIB_CTX *ossl_libctx(void)
+{
+    struct ossl *ossl = ossl_now();
+    return ossl == NULL ? NULL : ossl->libctx;
+}
+
+/* A getter of a row that is fetched when first asked for; of two threads that race to fetch, the
+ * slower one drops its own. */
+#define FETCH(type, place, name)                                                                   \
+    do {                                                                                           \
+        type *have_ = atomic_load_explicit(place, memory_order_acquire);                           \
+        if (have_ != NULL)                                                                         \
+            return have_;                                                                          \
+        type *made_ = type##_fetch(ossl->libctx, name, NULL);                                      \
+        if (made_ == NULL || atomic_compare_exchange_strong(place, &have_, made_)) {               \
+            if (made_ == NULL)                                                                     \
+                (void)ossl_fail(CKR_GENERAL_ERROR, name);                                          \
+            return made_;                                                                          \
+        }                                                                                          \
+        type##_free(made_);                                                                        \
+        return have_;                                                                              \
+    } while (0)
+
+EVP_MD *ossl_md(const struct digest_row *digest)
+{
+    struct ossl *ossl = ossl_now();
+    if (ossl == NULL)
+        return NULL;
+    FETCH(EVP_MD, &ossl->mds[digest - DIGESTS], digest->name);
+}
+
+EVP_CIPHER *ossl_cipher(enum ossl_cipher cipher, size_t key_len)
+{
+    struct ossl *ossl = ossl_now();
+    if (ossl == NULL || (key_len != 16 && key_len != 24 && key_len != 32))
+        return NULL;
+    size_t size = key_len / 8 - 2;
+    FETCH(EVP_CIPHER, &ossl->ciphers[cipher][size], CIPHER_NAMES[cipher][size]);
+}
+
+EVP_MAC *ossl_hmac(void)
+{
+    struct ossl *ossl = ossl_now();
+    if (ossl == NULL)
+        return NULL;
+    FETCH(EVP_MAC, &ossl->hmac, "HMAC");
+}
+
+EVP_MAC *ossl_cmac(void)
+{
+    struct ossl *ossl = ossl_now();
+    if (ossl == NULL)
+        return NULL;
+    FETCH(EVP_MAC, &ossl->cmac, "CMAC");
+}
+
+CK_RV ossl_fail(CK_RV rv, const char *what)
+{
+    char text[160] = "no reason given";
+    unsigned long code = ERR_peek_last_error();
+    if (code != 0)
+        ERR_error_string_n(code, text, sizeof text);
+    ERR_clear_error();
+    return trace_fail(rv, "%s: %s", what, text);
+}
+
+CK_RV ossl_random(void *ret_data, size_t len)
+{
+    OSSL_LIB_CTX *libctx = ossl_libctx();
+    if (libctx == NULL || RAND_priv_bytes_ex(libctx, ret_data, len, 0) != 1)
+        return ossl_fail(CKR_FUNCTION_FAILED, "random bytes");
+    return CKR_OK;
+}
+
+CK_RV ossl_seed(const void *data, size_t len)
+{
+    /* Additional input alone: the generator still reseeds from the system. */
+    EVP_RAND_CTX *rand = RAND_get0_primary(ossl_libctx());
+    if (rand == NULL || EVP_RAND_reseed(rand, 0, NULL, 0, data, len) != 1)
+        return ossl_fail(CKR_FUNCTION_FAILED, "seeding the random generator");
+    return CKR_OK;
+}
