@@ -29,6 +29,8 @@ static inline void attr_list_auto(struct attr_list *list) { attr_list_done(list)
 /* CKR_HOST_MEMORY; CKR_ATTRIBUTE_VALUE_INVALID when longer than ATTR_VALUE_MAX. value may be
  * NULL when len is 0. */
 CK_RV attr_put(struct attr_list *list, CK_ATTRIBUTE_TYPE type, const void *value, CK_ULONG len);
+/* The same for a type that is known to be absent: saves the search. */
+CK_RV attr_append(struct attr_list *list, CK_ATTRIBUTE_TYPE type, const void *value, CK_ULONG len);
 CK_RV attr_put_bool(struct attr_list *list, CK_ATTRIBUTE_TYPE type, bool value);
 CK_RV attr_put_ulong(struct attr_list *list, CK_ATTRIBUTE_TYPE type, CK_ULONG value);
 void attr_remove(struct attr_list *list, CK_ATTRIBUTE_TYPE type);
@@ -37,7 +39,7 @@ const struct attr *attr_find(const struct attr_list *list, CK_ATTRIBUTE_TYPE typ
 bool attr_bool(const struct attr_list *list, CK_ATTRIBUTE_TYPE type, bool fallback);
 CK_ULONG attr_ulong(const struct attr_list *list, CK_ATTRIBUTE_TYPE type, CK_ULONG fallback);
 
-/* Immutable; one block in secret memory; items sorted by type. */
+/* Immutable; one block in secret memory; items sorted by type; values aligned to 8 bytes. */
 struct attr_set { size_t size; size_t n; struct attr items[]; };
 CK_RV attr_set_new(const struct attr_list *list, struct attr_set **ret_set);
 void attr_set_free(struct attr_set *set);      /* wipes; NULL is allowed */

@@ -27,6 +27,7 @@ struct module_state {
     struct handle_table *handles;
     struct session_pool *sessions;
     struct slot_table *slots;
+    _Atomic uint64_t session_ids;    /* a random number in session objects' CKA_UNIQUE_ID; 0: none yet */
 };
 /* NULL when not initialised in this process. */
 struct module_state *module_state(void);

@@ -46,8 +46,8 @@ CK_RV object_new(struct attr_set *attrs, struct object **ret_object);
 /*
  * Lookup for a call: the handle's current snapshot, revalidated against the store when any
  * process has committed since it was last seen, and visible to this session (private objects:
- * user logged in). CKR_OBJECT_HANDLE_INVALID otherwise. Session-local cache: usually no shared
- * write at all. ret_object is a reference to release with object_unref.
+ * user logged in). CKR_OBJECT_HANDLE_INVALID otherwise. ret_object is a reference to release with
+ * object_unref. (No session keeps one between calls: a destroyed key's bytes go at once.)
  */
 CK_RV object_get(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret_object);
 /*
@@ -57,8 +57,6 @@ CK_RV object_get(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret
 CK_RV object_get_any(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret_object);
 /* Is it such an object for this session? Then key parts are never shown. */
 bool object_is_governed(const struct call *call, const struct object *object);
-/* Drops the references that the session's cache holds; call it when the session closes. */
-void object_cache_clear(struct session *session);
 /* Is a running operation's key still usable (alive, same login, not deleted or disabled by any
  * process)? One read of the last transaction id when nothing has changed. */
 bool object_still_usable(struct call *call, struct object *object);
@@ -81,4 +79,26 @@ CK_RV object_may_make(struct call *call, const struct attr_list *list);
 /* object_codec.c: attributes to the bytes the store seals, and back. Versioned (docs/format.md). */
 CK_RV object_encode(const struct attr_set *attrs, struct secret *ret_bytes);
 CK_RV object_decode(const uint8_t *bytes, size_t len, struct attr_set **ret_attrs);
+/*
+ * The terms under which the store finds an object with these attributes, by enum index_number.
+ * They point into attrs and into `joined`. Also the terms of a search's template.
+ */
+CK_RV object_terms(const struct attr_set *attrs, struct secret *joined,
+                   struct vs_term ret_terms[VS_INDEX_MAX], size_t *ret_n);
+
+/* object_attrs.c: an attribute's value, stored or computed; points into the object or `bytes`. */
+struct attr_view { const uint8_t *value; CK_ULONG len; uint8_t bytes[VS_ACTOR_MAX]; };
+/* CKR_ATTRIBUTE_TYPE_INVALID: it has none; CKR_ATTRIBUTE_SENSITIVE: it is not to be shown. */
+CK_RV object_attribute(const struct call *call, const struct object *object,
+                       CK_ATTRIBUTE_TYPE type, struct attr_view *ret_view);
+CK_RV object_attributes_get(struct call *call, const struct object *object,
+                            CK_ATTRIBUTE *attributes, CK_ULONG count);
+/* object_set.c */
+CK_RV object_attributes_set(struct call *call, CK_OBJECT_HANDLE handle,
+                            const CK_ATTRIBUTE *attributes, CK_ULONG count);
+/* The id of a token object in CKA_UNIQUE_ID's 32 digits; false when it is no such text. */
+bool unique_id_parse(const uint8_t *text, size_t len, struct vs_id *ret_id);
+
+/* object.c: a token object whose attributes are read when it is first looked up. */
+CK_RV object_new_found(const struct vs_header *header, uint64_t txnid, struct object **ret_object);
 #endif

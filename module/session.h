@@ -8,7 +8,6 @@
 #include "operation.h"
 #include "slot.h"
 
-#define SESSION_CACHE 4
 #define SESSION_WARM 4
 
 struct find;
@@ -23,7 +22,6 @@ struct session {
     struct operation *operations[OP_SLOTS];    /* active ones by kind; NULL: none */
     struct operation pool[OP_SLOTS];           /* what they point to */
     struct find *find;              /* active search (object_find.c) */
-    struct { CK_OBJECT_HANDLE handle; struct object *object; } cache[SESSION_CACHE];
     struct warm warm[SESSION_WARM]; /* kept contexts */
     unsigned warm_next;
     uint64_t warm_epoch;            /* of handle_epoch: keys may have died since */
@@ -41,6 +39,11 @@ CK_RV session_open(CK_SLOT_ID slot, CK_FLAGS flags, CK_VOID_PTR application, CK_
                    CK_SESSION_HANDLE *ret_handle);
 CK_RV session_close(CK_SESSION_HANDLE handle);
 CK_RV session_close_all(CK_SLOT_ID slot);
+/* After a logout: sessions of the slot forget contexts made for keys that have died. Those that
+ * are in a call do so at their next. */
+void session_forget_keys(struct slot *slot);
+/* Ends every search, for C_Finalize when OpenSSL has gone and nothing else may be freed. */
+void session_pool_end_searches(struct session_pool *pool);
 /* Locked; call_end unlocks. NULL: CKR_SESSION_HANDLE_INVALID. */
 struct session *session_lock(CK_SESSION_HANDLE handle);
 void session_unlock(struct session *session);
