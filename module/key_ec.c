@@ -84,8 +84,7 @@ CK_RV ec_pkey_new(struct attr_view view, bool private, EVP_PKEY **ret_pkey,
         return trace_fail(CKR_KEY_TYPE_INCONSISTENT, "the key has no %s",
                           private ? "CKA_VALUE" : "CKA_EC_POINT");
     TRY(ec_pkey_from(curve, point, value, ret_pkey));
-    ret_shape->bits = curve->bits;
-    ret_shape->sig_len = curve->sig_len;
+    *ret_shape = (struct key_shape){curve->bits, curve->sig_len, curve};
     return CKR_OK;
 }
 

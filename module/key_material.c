@@ -61,7 +61,7 @@ static CK_RV pair_half_new(struct attr_view view, CK_OBJECT_CLASS cls, CK_KEY_TY
                            struct key_material **ret_key)
 {
     AUTO(evp_pkey) EVP_PKEY *pkey = NULL;
-    struct key_shape shape;
+    struct key_shape shape = {0};
     bool private = cls == CKO_PRIVATE_KEY;
     if (type == CKK_RSA)
         TRY(rsa_pkey_new(view, private, &pkey, &shape));
@@ -73,6 +73,7 @@ static CK_RV pair_half_new(struct attr_view view, CK_OBJECT_CLASS cls, CK_KEY_TY
     pkey = NULL;
     key->bits = shape.bits;
     key->sig_len = shape.sig_len;
+    key->curve = shape.curve;
     *ret_key = key;
     return CKR_OK;
 }

@@ -7,6 +7,8 @@
 #include <openssl/evp.h>
 #include "attr.h"
 
+struct curve_row;
+
 struct key_material {
     _Atomic unsigned refs;
     _Atomic bool retired;        /* its object is gone: warm contexts with it are to be dropped */
@@ -16,6 +18,7 @@ struct key_material {
     const uint8_t *secret;       /* secret keys; points into `owned` */
     size_t secret_len;
     CK_ULONG bits;               /* RSA: modulus bits; EC: field bits; secret: 8 * secret_len */
+    const struct curve_row *curve;   /* keys on a curve: its row, see curve_table.h; else NULL */
     size_t sig_len;              /* RSA: modulus bytes; ECDSA: 2 * order bytes; EdDSA: 64 or 114 */
     void *owned; size_t owned_len;   /* secret memory */
 };

@@ -26,7 +26,7 @@ const struct attr *view_find(struct attr_view view, CK_ATTRIBUTE_TYPE type);
 CK_ULONG view_ulong(struct attr_view view, CK_ATTRIBUTE_TYPE type);
 
 /* What a decoded key is, next to its EVP_PKEY. */
-struct key_shape { CK_ULONG bits; size_t sig_len; };
+struct key_shape { CK_ULONG bits; size_t sig_len; const struct curve_row *curve; };
 
 /* EVP_PKEY_fromdata from the outside's big-endian bytes, through wiped memory. */
 struct pkey_parts { OSSL_PARAM params[12]; size_t n; struct secret scratch; size_t used; };
