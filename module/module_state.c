@@ -8,6 +8,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include <openssl/crypto.h>
+
 #include "ossl.h"
 #include "session.h"
 #include "trace.h"
@@ -73,6 +75,15 @@ static void state_free(struct module_state *state)
     free(state);
 }
 
+/* When the host finalises from its own exit handler OpenSSL may have gone: what holds its contexts
+ * is left to the end of the process, which is near. */
+static void state_abandon(struct module_state *state)
+{
+    session_pool_end_searches(state->sessions);
+    slot_table_free(state->slots);
+    vs_store_close(state->store);
+}
+
 static CK_RV store_open(struct module_state *state)
 {
     struct vs_options options = {
@@ -118,7 +129,7 @@ static CK_RV start_locked(struct module_root *root, const char *reserved)
             atomic_store(&root->state, state);
             return CKR_OK;
         }
-        state_free(state);
+        state_free(state);   /* the trace stays open: it is told of the failure */
         ossl_stop();
     } else {
         free(state);
@@ -158,8 +169,12 @@ CK_RV module_stop(void)
     struct module_state *state = atomic_exchange(&root->state, NULL);
     if (state) {
         calls_wait(root);
-        state_free(state);
+        if (OPENSSL_init_crypto(0, NULL) == 1)
+            state_free(state);
+        else
+            state_abandon(state);
         ossl_stop();
+        trace_close();
     }
     pthread_mutex_unlock(&root->lock);
     return state ? CKR_OK : CKR_CRYPTOKI_NOT_INITIALIZED;

@@ -139,8 +139,11 @@ void trace_open(const char *path)
     if (!root || !path || !path[0])
         return;
     int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOCTTY, 0600);
-    if (fd >= 0)
-        atomic_store_explicit(&root->trace_fd, fd + 1, memory_order_release);
+    if (fd < 0)
+        return;
+    int former = atomic_exchange(&root->trace_fd, fd + 1) - 1;
+    if (former >= 0)
+        close(former);
 }
 
 void trace_close(void)

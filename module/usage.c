@@ -1,0 +1,83 @@
+/* usage.c: what must hold before a key may be used, in the order in which it is told. */
+#include "call.h"
+
+/* State and use: disabled and not yet active keys do nothing, expired ones only finish old work. */
+static CK_RV usage_state(const struct usage_row *row, const struct object *object)
+{
+    enum vs_state state = object->header.state;
+    bool refused = state == VS_STATE_DISABLED || state == VS_STATE_PREACTIVE ||
+                   (state == VS_STATE_EXPIRED && row->new_use);
+    return refused ? trace_fail(row->wrong_state, "the key's state forbids it") : CKR_OK;
+}
+
+static CK_RV usage_object(const struct usage_row *row, const struct object *object)
+{
+    if (object->cls != CKO_SECRET_KEY && object->cls != CKO_PUBLIC_KEY &&
+        object->cls != CKO_PRIVATE_KEY)
+        return trace_fail(row->bad_handle, "the object is not a key");
+    if (object->header.state == VS_STATE_DELETED || !object->attrs)
+        return trace_fail(row->bad_handle, "the key is deleted or only governed");
+    if (object->cls != row->classes[0] && object->cls != row->classes[1])
+        return trace_fail(row->bad_type, "a key of this class is not used so");
+    if (!(object->bits & row->bit))
+        return trace_fail(row->not_permitted, "the key's attributes do not allow it");
+    return usage_state(row, object);
+}
+
+/* Does the key fit the mechanism: type, size, CKA_ALLOWED_MECHANISMS. */
+static CK_RV usage_mechanism(const struct usage_row *row, const struct mech_row *mech,
+                             const struct object *object, const struct key_material *key)
+{
+    CK_RV rv = mech_key_fits(mech, key);
+    if (rv == CKR_KEY_TYPE_INCONSISTENT)
+        return row->bad_type;
+    if (rv == CKR_KEY_SIZE_RANGE)
+        return row->bad_size;
+    return rv == CKR_OK ? object_allows(object, mech->type) : rv;
+}
+
+static CK_RV usage_profile(struct call *call, const struct usage_row *row,
+                           const struct mech_row *mech)
+{
+    if (!row->no_legacy_padding || !mech->legacy_padding)
+        return CKR_OK;
+    struct vs_vault_info info;
+    TRY(slot_info(call->session->slot, &info, NULL));
+    return info.policy.profile == VS_PROFILE_STRICT
+               ? trace_fail(CKR_MECHANISM_INVALID, "the vault's strict profile refuses %s here",
+                            mech->name)
+               : CKR_OK;
+}
+
+static CK_RV usage_all(const struct usage_row *row, const struct mech_row *mech,
+                       struct object *object, struct key_material **ret_key)
+{
+    struct key_material *key = NULL;
+    TRY(usage_object(row, object));
+    TRY(object_key(object, &key));
+    if (mech)
+        TRY(usage_mechanism(row, mech, object, key));
+    *ret_key = key;
+    return CKR_OK;
+}
+
+CK_RV usage_check(struct call *call, enum operation_kind kind, const struct mech_row *mech,
+                  CK_OBJECT_HANDLE handle, struct object **ret_object,
+                  struct key_material **ret_key)
+{
+    const struct usage_row *row = &USAGE[kind];
+    if (mech && (mech->flags & row->flag) != row->flag)
+        return trace_fail(CKR_MECHANISM_INVALID, "%s does not do this", mech->name);
+    if (mech)
+        TRY(usage_profile(call, row, mech));
+    struct object *object = NULL;
+    CK_RV rv = object_get(call, handle, &object);
+    if (rv != CKR_OK)
+        return rv == CKR_OBJECT_HANDLE_INVALID ? row->bad_handle : rv;
+    rv = usage_all(row, mech, object, ret_key);
+    if (rv == CKR_OK)
+        *ret_object = object;
+    else
+        object_unref(object);
+    return rv;
+}

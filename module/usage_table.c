@@ -1,0 +1,31 @@
+/* usage_table.c: one row per kind of use. */
+#include "operation.h"
+
+#define SECRET_OR(class) {CKO_SECRET_KEY, class}
+/* kind, mechanism flag, attribute, classes, then the codes */
+#define CRYPT(op, cls, is_new, legacy)                                                            \
+    [OP_##op] = {OP_##op, CKF_##op, OBJ_##op, SECRET_OR(cls), CKR_KEY_HANDLE_INVALID,             \
+                 CKR_KEY_TYPE_INCONSISTENT, CKR_KEY_SIZE_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED,   \
+                 CKR_KEY_FUNCTION_NOT_PERMITTED, legacy, is_new}
+
+const struct usage_row USAGE[OP_KINDS] = {
+    CRYPT(ENCRYPT, CKO_PUBLIC_KEY, true, false),
+    CRYPT(DECRYPT, CKO_PRIVATE_KEY, false, true),
+    CRYPT(SIGN, CKO_PRIVATE_KEY, true, false),
+    CRYPT(VERIFY, CKO_PUBLIC_KEY, false, false),
+    CRYPT(SIGN_RECOVER, CKO_PRIVATE_KEY, true, false),
+    CRYPT(VERIFY_RECOVER, CKO_PUBLIC_KEY, false, false),
+    [OP_DIGEST] = {.kind = OP_DIGEST, .flag = CKF_DIGEST},
+    CRYPT(DERIVE, CKO_PRIVATE_KEY, true, false),
+    [OP_WRAP] = {OP_WRAP, CKF_WRAP, OBJ_WRAP, SECRET_OR(CKO_PUBLIC_KEY),
+                 CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
+                 CKR_WRAPPING_KEY_SIZE_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED,
+                 CKR_KEY_FUNCTION_NOT_PERMITTED, false, true},
+    [OP_UNWRAP] = {OP_UNWRAP, CKF_UNWRAP, OBJ_UNWRAP, SECRET_OR(CKO_PRIVATE_KEY),
+                   CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
+                   CKR_UNWRAPPING_KEY_SIZE_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED,
+                   CKR_KEY_FUNCTION_NOT_PERMITTED, true, false},
+    [OP_WRAPPED] = {OP_WRAPPED, 0, OBJ_EXTRACTABLE, SECRET_OR(CKO_PRIVATE_KEY),
+                    CKR_KEY_HANDLE_INVALID, CKR_KEY_NOT_WRAPPABLE, CKR_KEY_SIZE_RANGE,
+                    CKR_KEY_UNEXTRACTABLE, CKR_KEY_NOT_WRAPPABLE, false, true},
+};
