@@ -1,0 +1,214 @@
+/* cmd_audit.c: the event log, the sweep, the store. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "command.h"
+#include "output.h"
+#include "when.h"
+
+#define EVENTS_BATCH 64
+
+struct audit_filter {
+    bool has_since;
+    long long since;
+    const char *operation;
+    bool has_vault;
+    CK_SLOT_ID slot;
+};
+
+static json_t *event_json(const struct RPV_EVENT *event)
+{
+    json_t *object = json_object();
+
+    json_object_set_new(object, "seq", json_integer((json_int_t)event->seq));
+    json_object_set_new(object, "time", output_time(event->time));
+    json_object_set_new(object, "operation", output_text(event->operation));
+    json_object_set_new(object, "result", output_text(event->result));
+    json_object_set_new(object, "principal", output_text(event->principal));
+    json_object_set_new(object, "slot", json_integer((json_int_t)event->slotID));
+    json_object_set_new(object, "generation", json_integer((json_int_t)event->ulGeneration));
+    json_object_set_new(object, "uniqueId", output_text(event->uniqueId));
+    json_object_set_new(object, "uid", json_integer((json_int_t)event->uid));
+    json_object_set_new(object, "pid", json_integer((json_int_t)event->pid));
+    json_object_set_new(object, "exe", output_text(event->exe));
+    json_object_set_new(object, "detail", output_text(event->detail));
+    json_object_set_new(object, "hash", output_text(event->hash));
+    return object;
+}
+
+static bool event_wanted(const struct audit_filter *filter, const struct RPV_EVENT *event)
+{
+    return (!filter->has_since || event->time >= filter->since) &&
+           (!filter->has_vault || event->slotID == filter->slot) &&
+           (filter->operation == NULL || strcmp(event->operation, filter->operation) == 0);
+}
+
+static enum outcome filter_read(struct run *run, struct audit_filter *filter)
+{
+    struct client *client = &run->client;
+    const char *since = run_option(run, OPT_SINCE);
+    struct RPV_STORE_INFO info = {0};
+    enum outcome outcome = client_check(client, "RPV_GetStoreInfo",
+                                        client->rpv->RPV_GetStoreInfo(&info));
+
+    filter->operation = run_option(run, OPT_OPERATION);
+    filter->has_since = since != NULL;
+    filter->has_vault = client->vault != NULL;
+    if (outcome == OUTCOME_OK && since != NULL &&
+        !when_parse(since, (long long)info.now, &filter->since))
+        return run_usage(run, "--since takes a time such as 2026-01-31T12:00:00Z, a day, or an "
+                         "age such as 24h or 7d");
+    if (outcome == OUTCOME_OK && filter->has_vault) {
+        outcome = client_choose_vault(client);
+        filter->slot = client->slot;
+    }
+    return outcome;
+}
+
+/* Keeps the last `limit` events that the filter lets through. */
+static enum outcome events_read(struct client *client, const struct audit_filter *filter,
+                                unsigned long limit, json_t *rows)
+{
+    struct RPV_EVENT *events = calloc(EVENTS_BATCH, sizeof(*events));
+    unsigned long long from = 0;
+    CK_ULONG n = events == NULL ? 0 : EVENTS_BATCH;
+    CK_RV rv = CKR_OK;
+
+    while (n > 0) {
+        n = EVENTS_BATCH;
+        rv = client->rpv->RPV_ReadAudit(from, events, &n);
+        if (rv != CKR_OK)
+            break;
+        for (CK_ULONG i = 0; i < n; i++) {
+            if (!event_wanted(filter, &events[i]))
+                continue;
+            json_array_append_new(rows, event_json(&events[i]));
+            if (json_array_size(rows) > limit)
+                json_array_remove(rows, 0);
+        }
+        if (n > 0)
+            from = events[n - 1].seq + 1;
+    }
+    free(events);
+    if (events == NULL)
+        return failure_set(&client->failure, OUTCOME_FAILED, "MEMORY", "out of memory");
+    return client_check(client, "RPV_ReadAudit", rv);
+}
+
+static enum outcome audit(struct run *run)
+{
+    static const struct column columns[] = {
+        {"seq", "SEQ"},           {"time", "TIME"},          {"operation", "OPERATION"},
+        {"result", "RESULT"},     {"principal", "WHO"},      {"uid", "UID"},
+        {"exe", "PROGRAM"},       {"uniqueId", "OBJECT"},    {"detail", "DETAIL"},
+    };
+    struct audit_filter filter = {0};
+    unsigned long limit = 0;
+    json_t *rows = NULL;
+    enum outcome outcome = run_number(run, OPT_LIMIT, (unsigned long)-1, &limit);
+
+    if (outcome == OUTCOME_OK)
+        outcome = filter_read(run, &filter);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    rows = json_array();
+    outcome = events_read(&run->client, &filter, limit, rows);
+    if (outcome == OUTCOME_OK)
+        output_rows(run->json, "events", rows, columns, COUNT_OF(columns), "No events.");
+    else
+        json_decref(rows);
+    return outcome;
+}
+
+static enum outcome audit_verify(struct run *run)
+{
+    struct client *client = &run->client;
+    unsigned long long events = 0;
+    unsigned long long bad = 0;
+    json_t *document = NULL;
+    enum outcome outcome = client_check(client, "RPV_VerifyAudit",
+                                        client->rpv->RPV_VerifyAudit(&events, &bad));
+
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    if (bad != 0) {
+        failure_set(&client->failure, OUTCOME_FAILED, "AUDIT_BROKEN",
+                    "the chain breaks at event %llu: it, or one before it, was changed", bad);
+        failure_hint(&client->failure, "trust nothing from there on; compare with a backup");
+        return OUTCOME_FAILED;
+    }
+    document = json_object();
+    json_object_set_new(document, "events", json_integer((json_int_t)events));
+    json_object_set_new(document, "intact", json_true());
+    output_done(run->json, document, "The chain of %llu events is intact.", events);
+    return OUTCOME_OK;
+}
+
+static enum outcome sweep(struct run *run)
+{
+    struct client *client = &run->client;
+    unsigned long limit = 0;
+    CK_ULONG purged = 0;
+    json_t *document = NULL;
+    enum outcome outcome = run_number(run, OPT_LIMIT, 100000, &limit);
+
+    if (outcome == OUTCOME_OK)
+        outcome = client_check(client, "RPV_Sweep", client->rpv->RPV_Sweep(limit, &purged));
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    document = json_object();
+    json_object_set_new(document, "purged", json_integer((json_int_t)purged));
+    output_done(run->json, document, "Purged %lu that were past their date.", purged);
+    return OUTCOME_OK;
+}
+
+static enum outcome store_show(struct run *run)
+{
+    static const struct column columns[] = {
+        {"path", "Store"},    {"hostKey", "Host key"}, {"format", "Format"},
+        {"vaults", "Vaults"}, {"now", "Vault clock"},
+    };
+    struct client *client = &run->client;
+    struct RPV_STORE_INFO info = {0};
+    json_t *record = NULL;
+    enum outcome outcome = client_check(client, "RPV_GetStoreInfo",
+                                        client->rpv->RPV_GetStoreInfo(&info));
+
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    record = json_object();
+    json_object_set_new(record, "path", output_text(info.path));
+    json_object_set_new(record, "hostKey", output_text(info.hostKeyPath));
+    json_object_set_new(record, "format", json_integer((json_int_t)info.ulFormat));
+    json_object_set_new(record, "vaults", json_integer((json_int_t)info.ulVaults));
+    json_object_set_new(record, "now", output_time((long long)info.now));
+    output_record(run->json, record, columns, COUNT_OF(columns));
+    return OUTCOME_OK;
+}
+
+static const struct argp_option audit_options[] = {
+    {"since", OPT_SINCE, "TIME", 0, "From that time on: 2026-01-31T12:00:00Z, 2026-01-31, or an "
+     "age: 30m, 24h, 7d", 0},
+    {"operation", OPT_OPERATION, "NAME", 0, "Only this operation, such as KeyDelete", 0},
+    {"limit", OPT_LIMIT, "N", 0, "Only the last N", 0},
+    OPTION_END,
+};
+static const struct argp_option sweep_options[] = {
+    {"limit", OPT_LIMIT, "N", 0, "At most N (100000)", 0},
+    OPTION_END,
+};
+
+const struct command audit_commands[] = {
+    {"audit", "", "Shows the events",
+     "Of the whole store, oldest first, or of the vault that --vault names.", audit_options, 0, 0,
+     NEED_VENDOR, audit},
+    {"audit verify", "", "Checks that no event was changed or cut out",
+     "Recomputes the chain of hashes; fails when it breaks.", NULL, 0, 0, NEED_VENDOR,
+     audit_verify},
+    {"sweep", "", "Purges what is past its purge date",
+     "It would go anyway when next looked at. Run it daily, so that it goes on time.",
+     sweep_options, 0, 0, NEED_VENDOR, sweep},
+    {"store show", "", "Shows where the store is", "", NULL, 0, 0, NEED_VENDOR, store_show},
+    {0},
+};
