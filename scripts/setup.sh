@@ -17,6 +17,7 @@ openssl        checks results with plain OpenSSL, makes keys to import
 liblmdb-dev    LMDB: the store
 libinih-dev    reads reprieve.conf
 libjansson-dev writes --json
+scdoc          makes the manual pages
 libcmocka-dev  runs the unit tests
 libc6-dev      C library headers
 g++            checks that the public headers suit C++
