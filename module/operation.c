@@ -85,33 +85,28 @@ void crypto_end(struct session *session, struct crypto *c, bool well)
 
 /* ------------------------------------------------------------------ operations */
 
-CK_RV operation_new(struct call *call, enum operation_kind kind, const CK_MECHANISM *mechanism,
-                    struct operation **ret_op)
+typedef CK_RV (*begin_fn)(struct crypto *c);
+
+/* The family's begin for this kind of use, or NULL when the row has none. */
+static begin_fn begin_of(const struct mech_row *mech, enum operation_kind kind)
 {
-    struct session *session = call->session;
-    bool active = session->operations[kind] != NULL;
-    *ret_op = NULL;
-    if (!mechanism && !active)
-        return trace_fail(CKR_ARGUMENTS_BAD, "pMechanism is NULL and nothing is active to cancel");
-    if (!mechanism) {
-        operation_end(session, kind, false);
-        return CKR_OK;
-    }
-    if (active)
-        return trace_fail(CKR_OPERATION_ACTIVE, "such an operation is active");
-    *ret_op = &session->pool[kind];
-    (*ret_op)->kind = kind;
-    return CKR_OK;
+    if (kind == OP_DIGEST)
+        return mech->digest_ops ? mech->digest_ops->begin : NULL;
+    if (kind == OP_ENCRYPT || kind == OP_DECRYPT)
+        return mech->cipher ? mech->cipher->begin : NULL;
+    return mech->sign ? mech->sign->begin : NULL;
 }
 
-CK_RV operation_key(struct call *call, struct operation *op, CK_OBJECT_HANDLE handle,
-                    const struct mech_row *mech)
+/* The key and the context of an operation whose parameter is parsed. */
+static CK_RV operation_key(struct call *call, struct operation *op, CK_OBJECT_HANDLE handle,
+                           const struct mech_row *mech)
 {
     struct key_material *key = NULL;
     op->key = NULL;
     if (op->kind != OP_DIGEST)
         TRY(usage_check(call, op->kind, mech, handle, &op->key, &key));
-    op->login_epoch = atomic_load(&call->session->slot->login_epoch);
+    op->login_epoch = atomic_load_explicit(&call->session->slot->login_epoch,
+                                           memory_order_relaxed);
     op->authenticated = false;
     op->multipart = false;
     op->pending_of = CALL_NONE;
@@ -119,6 +114,40 @@ CK_RV operation_key(struct call *call, struct operation *op, CK_OBJECT_HANDLE ha
     crypto_begin(call->session, &op->crypto, mech, key,
                  op->kind == OP_ENCRYPT || op->kind == OP_SIGN || op->kind == OP_SIGN_RECOVER);
     call->session->operations[op->kind] = op;
+    return CKR_OK;
+}
+
+static CK_RV operation_start(struct call *call, enum operation_kind kind,
+                             const CK_MECHANISM *mechanism, CK_OBJECT_HANDLE key)
+{
+    struct operation *op = &call->session->pool[kind];
+    const struct mech_row *mech = NULL;
+    TRY(mech_prepare(mechanism, &mech, &op->crypto.param));
+    op->kind = kind;
+    begin_fn begin = begin_of(mech, kind);
+    CK_RV rv = begin && (mech->flags & USAGE[kind].flag)
+                   ? operation_key(call, op, key, mech)
+                   : trace_fail(CKR_MECHANISM_INVALID, "%s does not do this", mech->name);
+    if (rv != CKR_OK) {
+        mech_param_done(&op->crypto.param);
+        return rv;
+    }
+    rv = begin(&op->crypto);
+    if (rv != CKR_OK)
+        operation_end(call->session, kind, false);
+    return rv;
+}
+
+CK_RV operation_init(struct call *call, enum operation_kind kind, const CK_MECHANISM *mechanism,
+                     CK_OBJECT_HANDLE key)
+{
+    bool active = call->session->operations[kind] != NULL;
+    if (mechanism)
+        return active ? trace_fail(CKR_OPERATION_ACTIVE, "such an operation is active")
+                      : operation_start(call, kind, mechanism, key);
+    if (!active)
+        return trace_fail(CKR_ARGUMENTS_BAD, "pMechanism is NULL and nothing is there to cancel");
+    operation_end(call->session, kind, false);
     return CKR_OK;
 }
 
@@ -181,12 +210,80 @@ void operation_end_all(struct session *session)
         operation_end(session, kind, false);
 }
 
-CK_RV output_fits(size_t need, const void *out, CK_ULONG *out_len, bool *ret_asked)
+/* ------------------------------------------------------------------ output */
+
+CK_RV arguments_in(const void *in, CK_ULONG in_len)
 {
-    CK_ULONG room = *out_len;
-    *ret_asked = !out;
-    if (!out || room < need)
-        *out_len = need;
-    return out && room < need ? trace_fail(CKR_BUFFER_TOO_SMALL, "%zu bytes are needed", need)
-                              : CKR_OK;
+    return !in && in_len ? trace_fail(CKR_ARGUMENTS_BAD, "NULL with a length of %lu", in_len)
+                         : CKR_OK;
+}
+
+CK_RV arguments_out(const CK_ULONG *out_len)
+{
+    return out_len ? CKR_OK : trace_fail(CKR_ARGUMENTS_BAD, "the output's length is NULL");
+}
+
+static CK_RV output_too_small(struct output *output, size_t need)
+{
+    *output->len = need;
+    return trace_fail(CKR_BUFFER_TOO_SMALL, "%zu bytes are needed", need);
+}
+
+/* Hands a kept result out, as often as it takes. */
+static CK_RV pending_fetch(struct call *call, struct operation *op, struct output *output)
+{
+    size_t need = op->pending.len;
+    if (op->pending_of != call->id)
+        return trace_fail(CKR_FUNCTION_FAILED, "the result of an earlier call was not fetched");
+    output->asked = !output->out;
+    if (output->out && *output->len < need)
+        return output_too_small(output, need);
+    *output->len = need;
+    if (output->asked)
+        return CKR_OK;
+    if (need)
+        memcpy(output->out, op->pending.data, need);
+    secret_done(&op->pending);
+    op->pending_of = CALL_NONE;
+    return CKR_OK;
+}
+
+static CK_RV pending_make(struct call *call, struct operation *op, size_t bound,
+                          produce_fn produce, void *ctx, struct output *output)
+{
+    size_t len = 0;
+    TRY(secret_reserve(&op->pending, bound));
+    TRY(produce(op, ctx, op->pending.data, &len));
+    op->pending.len = len;
+    op->pending_of = call->id;
+    return pending_fetch(call, op, output);
+}
+
+CK_RV operation_output(struct call *call, struct operation *op, size_t bound, bool exact,
+                       produce_fn produce, void *ctx, struct output *output)
+{
+    if (op->pending_of != CALL_NONE)
+        return pending_fetch(call, op, output);
+    output->asked = !output->out;
+    if (output->asked) {
+        *output->len = bound;
+        return CKR_OK;
+    }
+    TRY(operation_authenticated(op));
+    if (*output->len < bound)
+        return exact ? output_too_small(output, bound)
+                     : pending_make(call, op, bound, produce, ctx, output);
+    size_t len = 0;
+    TRY(produce(op, ctx, output->out, &len));
+    *output->len = len;
+    return CKR_OK;
+}
+
+CK_RV operation_last(struct call *call, enum operation_kind kind, CK_RV rv,
+                     const struct output *output)
+{
+    bool again = rv == CKR_BUFFER_TOO_SMALL || (rv == CKR_OK && output && output->asked);
+    if (!again)
+        operation_end(call->session, kind, rv == CKR_OK);
+    return rv;
 }

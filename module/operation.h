@@ -86,24 +86,62 @@ void warm_keep(struct session *session, struct crypto *c);
 /* The operation of this kind when it is active and may go on: its key still usable, logged in as
  * at its begin (else it ends): CKR_OPERATION_NOT_INITIALIZED. */
 CK_RV operation_active(struct call *call, enum operation_kind kind, struct operation **ret_op);
-/* Reserves the session's operation of this kind: CKR_OPERATION_ACTIVE. With a NULL mechanism it
- * ends an active one instead and *ret_op is NULL. */
-CK_RV operation_new(struct call *call, enum operation_kind kind, const CK_MECHANISM *mechanism,
-                    struct operation **ret_op);
-/* The key and the context of an operation whose parameter is parsed. */
-CK_RV operation_key(struct call *call, struct operation *op, CK_OBJECT_HANDLE handle,
-                    const struct mech_row *mech);
+/* Every C_*Init: the mechanism, the key (0 for digests) and the family's begin. A NULL mechanism
+ * cancels an active operation. CKR_OPERATION_ACTIVE. */
+CK_RV operation_init(struct call *call, enum operation_kind kind, const CK_MECHANISM *mechanism,
+                     CK_OBJECT_HANDLE key);
 /* CKA_ALWAYS_AUTHENTICATE: CKR_USER_NOT_LOGGED_IN until the context-specific login. */
 CK_RV operation_authenticated(const struct operation *op);
 /* The active operation that a context-specific login is for, or NULL. */
 struct operation *operation_to_authenticate(struct session *session);
 
 /*
- * The convention on output (5.2), for a result whose size is known beforehand (exact) or has only
- * an upper bound. output_fits: CKR_OK to go on, with *ret_asked set when this was a size query,
- * answered; CKR_BUFFER_TOO_SMALL.
+ * The convention on output (5.2). `produce` writes at most `bound` bytes to out. A NULL `out` asks
+ * for the size. Too small a buffer: an exact bound says so and produces nothing; else the result
+ * is made all the same, and kept for the next call when it does not fit.
  */
-CK_RV output_fits(size_t need, const void *out, CK_ULONG *out_len, bool *ret_asked);
+struct output {
+    uint8_t *out;
+    CK_ULONG *len;               /* in: room; out: produced, or needed */
+    bool asked;                  /* it was a size query */
+};
+typedef CK_RV (*produce_fn)(struct operation *op, void *ctx, uint8_t *out, size_t *ret_len);
+CK_RV operation_output(struct call *call, struct operation *op, size_t bound, bool exact,
+                       produce_fn produce, void *ctx, struct output *output);
+/* The rule of the last call of an operation: it ends unless the caller must come again. */
+CK_RV operation_last(struct call *call, enum operation_kind kind, CK_RV rv,
+                     const struct output *output);
+/* A pointer that is NULL although the length is not, or an output without a length. */
+CK_RV arguments_in(const void *in, CK_ULONG in_len);
+CK_RV arguments_out(const CK_ULONG *out_len);
+
+/* operation_cipher.c; kind is OP_ENCRYPT or OP_DECRYPT. */
+CK_RV cipher_once(struct call *call, enum operation_kind kind, const uint8_t *in, CK_ULONG in_len,
+                  uint8_t *out, CK_ULONG *out_len);
+CK_RV cipher_update(struct call *call, enum operation_kind kind, const uint8_t *in,
+                    CK_ULONG in_len, uint8_t *out, CK_ULONG *out_len);
+CK_RV cipher_final(struct call *call, enum operation_kind kind, uint8_t *out, CK_ULONG *out_len);
+/* Dual-function calls: the plaintext is also fed to a digest, sign or verify operation. */
+CK_RV cipher_dual(struct call *call, enum operation_kind kind, enum operation_kind feed,
+                  const uint8_t *in, CK_ULONG in_len, uint8_t *out, CK_ULONG *out_len);
+
+/* operation_sign.c; kind is OP_SIGN or OP_VERIFY, for the first also OP_SIGN_RECOVER. */
+CK_RV sign_once(struct call *call, enum operation_kind kind, const uint8_t *data, CK_ULONG len,
+                uint8_t *signature, CK_ULONG *signature_len);
+CK_RV sign_update(struct call *call, enum operation_kind kind, const uint8_t *data, CK_ULONG len);
+CK_RV sign_final(struct call *call, uint8_t *signature, CK_ULONG *signature_len);
+CK_RV verify_once(struct call *call, const uint8_t *data, CK_ULONG len, const uint8_t *signature,
+                  CK_ULONG signature_len);
+CK_RV verify_final(struct call *call, const uint8_t *signature, CK_ULONG signature_len);
+CK_RV verify_recover(struct call *call, const uint8_t *signature, CK_ULONG signature_len,
+                     uint8_t *data, CK_ULONG *data_len);
+
+/* operation_digest.c */
+CK_RV digest_once(struct call *call, const uint8_t *data, CK_ULONG len, uint8_t *out,
+                  CK_ULONG *out_len);
+CK_RV digest_update(struct call *call, const uint8_t *data, CK_ULONG len);
+CK_RV digest_key(struct call *call, CK_OBJECT_HANDLE key);
+CK_RV digest_final(struct call *call, uint8_t *out, CK_ULONG *out_len);
 
 /* Ends and forgets the session's operation of this kind (keeping its context warm when `well`). */
 void operation_end(struct session *session, enum operation_kind kind, bool well);
