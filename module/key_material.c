@@ -31,7 +31,7 @@ CK_ULONG view_ulong(struct attr_view view, CK_ATTRIBUTE_TYPE type)
 static CK_RV key_alloc(size_t secret_len, struct key_material **ret_key)
 {
     size_t size = sizeof(struct key_material) + secret_len;
-    struct key_material *key = secret_alloc(size);
+    struct key_material *key = vs_secret_alloc(size);
     if (!key)
         return trace_fail(CKR_HOST_MEMORY, "no memory for a key");
     memset(key, 0, sizeof *key);
@@ -107,7 +107,7 @@ void key_material_unref(struct key_material *key)
     if (!key || atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) != 1)
         return;
     EVP_PKEY_free(key->pkey);
-    secret_free(key->owned, key->owned_len);
+    vs_secret_free(key->owned, key->owned_len);
 }
 
 CK_RV pkey_parts_init(struct pkey_parts *parts, size_t bytes)

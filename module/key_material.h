@@ -36,15 +36,6 @@ void secret_done(struct secret *secret);
 static inline void secret_auto(struct secret *secret) { secret_done(secret); }
 
 /*
- * Secret memory itself: kept out of core dumps, unreadable (zero) in a forked child, wiped when
- * freed. Any thread. Zeroed and 16-byte aligned, or NULL when there is none left; freeing NULL is
- * allowed.
- */
-void *secret_alloc(size_t size);
-void secret_free(void *memory, size_t size);   /* the size that was asked for */
-void secret_heap_trim(void);   /* gives unused memory back; ossl_stop calls it */
-
-/*
  * Validates and completes a new key's attributes, however it came (create, unwrap, generate,
  * derive): lengths and consistency of components, EC points in raw or DER form normalised to the
  * DER octet string, missing RSA CRT components computed, CKA_MODULUS_BITS, CKA_VALUE_LEN,

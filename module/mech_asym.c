@@ -6,7 +6,7 @@
 CK_RV asym_ready(struct crypto *c, int (*init)(EVP_PKEY_CTX *), struct asym_ctx **ret_ctx)
 {
     if (!c->ctx) {
-        struct asym_ctx *ctx = secret_alloc(sizeof *ctx);
+        struct asym_ctx *ctx = vs_secret_alloc(sizeof *ctx);
         if (!ctx)
             return CKR_HOST_MEMORY;
         memset(ctx, 0, sizeof *ctx);
@@ -26,7 +26,7 @@ void asym_ctx_free(void *memory)
         return;
     EVP_PKEY_CTX_free(ctx->pkey);
     EVP_MD_CTX_free(ctx->md);
-    secret_free(ctx, sizeof *ctx);
+    vs_secret_free(ctx, sizeof *ctx);
 }
 
 CK_RV asym_drop(struct crypto *c, CK_RV rv)

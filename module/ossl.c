@@ -15,7 +15,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "key_material.h"
 #include "trace.h"
 
 const struct digest_row DIGESTS[DIGEST_COUNT] = {
@@ -113,7 +112,6 @@ void ossl_stop(void)
     if (ossl != NULL && OPENSSL_init_crypto(0, NULL) == 1)
         ossl_free(ossl);
     free(ossl);
-    secret_heap_trim();
 }
 
 OSSL_LIB_CTX *ossl_libctx(void)
