@@ -166,11 +166,42 @@ int vs_find_open(struct vs_store *store, uint32_t vault, const struct vs_login *
     return VS_OK;
 }
 
+static bool tags_have(const struct index_tags *tags, const struct index_tag *tag)
+{
+    for (size_t i = 0; i < tags->n; i++)
+        if (memcmp(&tags->tag[i], tag, sizeof(*tag)) == 0)
+            return true;
+    return false;
+}
+
+/*
+ * The entries are not authenticated, the object's header is, and has the same tags: so that an
+ * edited index cannot pass one key off as another. A record that is not whole is shown: reading
+ * it will say so.
+ */
+static int find_verify(const struct vs_cursor *cursor, struct kv_txn *txn,
+                       const struct find_part *part, const struct vs_id *id)
+{
+    struct object_record record;
+    struct index_partition is;
+    int status = object_visible(cursor->store, txn, part->partition.generation, id, &record);
+
+    if (status == VS_E_CORRUPT)
+        return VS_OK;
+    VS_TRY(status);
+    is = object_partition(&record.header);
+    if (is.deleted != part->partition.deleted || is.is_private != part->partition.is_private)
+        return VS_NOT_FOUND;
+    for (size_t i = 0; i < cursor->n_terms; i++)
+        if (!tags_have(&record.tags, &part->tags[i]))
+            return VS_NOT_FOUND;
+    return VS_OK;
+}
+
 /* Has the object every term but the walked one? And if deleted: is it still to be seen? */
 static int find_matches(const struct vs_cursor *cursor, struct kv_txn *txn,
                         const struct find_part *part, const struct vs_id *id, bool *ret_matches)
 {
-    struct object_record record;
     struct kv_slice value;
     int status = VS_OK;
 
@@ -178,8 +209,8 @@ static int find_matches(const struct vs_cursor *cursor, struct kv_txn *txn,
         struct key key = key_index(&part->partition, part->tags[i].index, part->tags[i].tag, id);
         status = kv_get(txn, key.b, key.len, &value);
     }
-    if (status == VS_OK && part->partition.deleted)
-        status = object_visible(cursor->store, txn, part->partition.generation, id, &record);
+    if (status == VS_OK && (part->partition.deleted || cursor->n_terms > 0))
+        status = find_verify(cursor, txn, part, id);
     *ret_matches = status == VS_OK;
     return status == VS_NOT_FOUND ? VS_OK : status;
 }

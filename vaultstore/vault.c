@@ -332,6 +332,8 @@ int generation_retire(struct commit_txn *txn, struct generation *g, const char *
     return trusted_put(txn, &due, &body);
 }
 
+#define INIT_ATTEMPTS 16
+
 struct vault_init {
     uint32_t vault;
     uint32_t former;              /* the generation whose SO PIN was checked; 0: a new vault */
@@ -473,9 +475,9 @@ int vs_vault_init(struct vs_store *store, uint32_t vault, const uint8_t *pin, si
         VS_TRY(policy_check(policy));
     status = seal_random(store->sealer, init.vault_key.b, sizeof(init.vault_key.b));
     if (status == VS_OK)
-        status = init_attempt(store, &init, pin, pin_len);
-    /* Another process was faster: look again, once. */
-    if (status == VS_STALE)
+        status = VS_STALE;
+    /* Stale: another process was faster, and made progress: look again. */
+    for (int i = 0; i < INIT_ATTEMPTS && status == VS_STALE; i++)
         status = init_attempt(store, &init, pin, pin_len);
     secret_key_auto(&init.vault_key);
     pin_key_auto(&init.pin_key);
