@@ -99,7 +99,7 @@ CK_RV key_complete(struct attr_list *list, CK_ULONG min_rsa_bits)
     uint8_t value[KEY_CHECK_VALUE_SIZE];
     TRY(class_complete(list, min_rsa_bits));
     const struct attr *given = view_find(view_of_list(list), CKA_CHECK_VALUE);
-    if (!given)
+    if (!given || given->len == 0)
         return CKR_OK;
     TRY(check_value(view_of_list(list), value));
     if (given->len != sizeof value || memcmp(given->value, value, sizeof value) != 0)

@@ -40,6 +40,7 @@ struct object {
 };
 struct object *object_ref(struct object *object);
 void object_unref(struct object *object);    /* NULL is allowed */
+static inline void object_auto(struct object **object) { object_unref(*object); }
 /* From finished attributes; takes over the set. */
 CK_RV object_new(struct attr_set *attrs, struct object **ret_object);
 
@@ -76,6 +77,18 @@ CK_RV object_make(struct call *call, struct attr_list *lists, size_t n, enum vs_
 /* The rules on sessions that object_make applies, to be asked before any crypto. */
 CK_RV object_may_make(struct call *call, const struct attr_list *list);
 
+/* The session's part of a template_context: who is logged in, the vault's profile. */
+struct template_context;
+CK_RV object_context(const struct call *call, struct vs_vault_info *ret_info,
+                     struct template_context *context);
+/* What only the module knows of a new key (nothing is put for other objects). */
+struct key_history {
+    bool local;
+    CK_MECHANISM_TYPE mechanism;     /* CK_UNAVAILABLE_INFORMATION unless local */
+    bool sensitive, unextractable;   /* always so before: the key is new, or its base was */
+};
+CK_RV key_history_put(struct attr_list *list, const struct key_history *history);
+
 /* object_codec.c: attributes to the bytes the store seals, and back. Versioned (docs/format.md). */
 CK_RV object_encode(const struct attr_set *attrs, struct secret *ret_bytes);
 CK_RV object_decode(const uint8_t *bytes, size_t len, struct attr_set **ret_attrs);
@@ -87,18 +100,22 @@ CK_RV object_terms(const struct attr_set *attrs, struct secret *joined,
                    struct vs_term ret_terms[VS_INDEX_MAX], size_t *ret_n);
 
 /* object_attrs.c: an attribute's value, stored or computed; points into the object or `bytes`. */
-struct attr_view { const uint8_t *value; CK_ULONG len; uint8_t bytes[VS_ACTOR_MAX]; };
+struct attr_value { const uint8_t *value; CK_ULONG len; uint8_t bytes[VS_ACTOR_MAX]; };
 /* CKR_ATTRIBUTE_TYPE_INVALID: it has none; CKR_ATTRIBUTE_SENSITIVE: it is not to be shown. */
 CK_RV object_attribute(const struct call *call, const struct object *object,
-                       CK_ATTRIBUTE_TYPE type, struct attr_view *ret_view);
+                       CK_ATTRIBUTE_TYPE type, struct attr_value *ret_view);
 CK_RV object_attributes_get(struct call *call, const struct object *object,
                             CK_ATTRIBUTE *attributes, CK_ULONG count);
 /* object_set.c */
 CK_RV object_attributes_set(struct call *call, CK_OBJECT_HANDLE handle,
                             const CK_ATTRIBUTE *attributes, CK_ULONG count);
+/* A status of delete, recover, purge, postpone, update; refusals are CKR_ACTION_PROHIBITED. */
+CK_RV lifecycle_status(int status, const char *what);
 /* The id of a token object in CKA_UNIQUE_ID's 32 digits; false when it is no such text. */
 bool unique_id_parse(const uint8_t *text, size_t len, struct vs_id *ret_id);
 
 /* object.c: a token object whose attributes are read when it is first looked up. */
 CK_RV object_new_found(const struct vs_header *header, uint64_t txnid, struct object **ret_object);
+/* The same with its attributes, read now; without a handle yet. */
+CK_RV object_new_read(struct call *call, const struct vs_id *id, struct object **ret_object);
 #endif

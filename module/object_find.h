@@ -14,5 +14,5 @@ CK_RV find_new(struct call *call, const CK_ATTRIBUTE *attributes, CK_ULONG count
 /* Up to cap handles; *ret_n 0 at the end. After a logout or login it has ended. */
 CK_RV find_next(struct call *call, struct find *find, CK_OBJECT_HANDLE *ret_handles, CK_ULONG cap,
                 CK_ULONG *ret_n);
-void find_free(struct find *find);   /* NULL is allowed; also when a session closes */
+/* find_free is in session.h. */
 #endif

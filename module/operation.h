@@ -77,12 +77,6 @@ CK_RV usage_check(struct call *call, enum operation_kind kind, const struct mech
                   CK_OBJECT_HANDLE handle, struct object **ret_object,
                   struct key_material **ret_key);
 
-/* Warm contexts of one-call uses (entry_key.c): takes the session's context kept for this use, or
- * NULL; keeps one (c->ctx, then NULL) with a reference to c->key, dropping the oldest. */
-void *warm_take(struct session *session, const struct mech_row *mech, struct key_material *key,
-                bool encrypt);
-void warm_keep(struct session *session, struct crypto *c);
-
 /* The operation of this kind when it is active and may go on: its key still usable, logged in as
  * at its begin (else it ends): CKR_OPERATION_NOT_INITIALIZED. */
 CK_RV operation_active(struct call *call, enum operation_kind kind, struct operation **ret_op);

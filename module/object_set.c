@@ -1,0 +1,281 @@
+/* object_set.c: C_SetAttributeValue: ordinary attributes, and the lifecycle's. */
+#include <string.h>
+#include <time.h>
+
+#include "call.h"
+#include "template.h"
+
+#define SET_TRIES 8
+
+/* ------------------------------------------------------------------ lifecycle */
+
+static bool is_rpv(CK_ATTRIBUTE_TYPE type)
+{
+    return (type & ~0xffUL) == RPV_BASE;
+}
+
+static bool names_rpv(const CK_ATTRIBUTE *attributes, CK_ULONG count)
+{
+    for (CK_ULONG i = 0; i < count; i++) {
+        CK_ATTRIBUTE_TYPE type;
+        memcpy(&type, (const uint8_t *)&attributes[i] + offsetof(CK_ATTRIBUTE, type), sizeof type);
+        if (is_rpv(type))
+            return true;
+    }
+    return false;
+}
+
+static CK_RV prohibited(const char *why)
+{
+    return trace_fail(CKR_ACTION_PROHIBITED, "%s", why);
+}
+
+CK_RV lifecycle_status(int status, const char *what)
+{
+    switch (status) {
+    case VS_RETAINED:
+    case VS_HELD:
+    case VS_LOCKED:
+    case VS_DENIED:
+    case VS_WRONG_STATE:
+        return trace_fail(CKR_ACTION_PROHIBITED, "%s: %s", what, vs_status_name(status));
+    case VS_POLICY:
+        return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID, "%s: the date may only move later", what);
+    case VS_NOT_FOUND:
+    case VS_REVOKED:
+        return trace_fail(CKR_OBJECT_HANDLE_INVALID, "%s: the object is gone", what);
+    default:
+        return store_status(status, what);
+    }
+}
+
+static bool digits_parse(const uint8_t *text, size_t len, int *ret_value)
+{
+    int value = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (text[i] < '0' || text[i] > '9')
+            return false;
+        value = value * 10 + (text[i] - '0');
+    }
+    *ret_value = value;
+    return true;
+}
+
+/* YYYYMMDDhhmmss00, a real date. */
+static bool time_parse(const struct attr *attr, int64_t *ret_seconds)
+{
+    static const size_t widths[] = {4, 2, 2, 2, 2, 2, 2};
+    int parts[7];
+    if (attr->len != 16)
+        return false;
+    for (size_t i = 0, at = 0; i < 7; at += widths[i++])
+        if (!digits_parse(attr->value + at, widths[i], &parts[i]))
+            return false;
+    struct tm tm = {.tm_year = parts[0] - 1900, .tm_mon = parts[1] - 1, .tm_mday = parts[2],
+                    .tm_hour = parts[3], .tm_min = parts[4], .tm_sec = parts[5]};
+    time_t seconds = timegm(&tm);
+    if (seconds <= 0 || tm.tm_mon != parts[1] - 1 || tm.tm_mday != parts[2]
+        || tm.tm_hour != parts[3] || tm.tm_min != parts[4])
+        return false;
+    *ret_seconds = seconds;
+    return true;
+}
+
+static CK_RV rpv_recover(struct slot *slot, const struct object *object)
+{
+    pthread_rwlock_rdlock(&slot->lock);
+    int status = vs_object_recover(module_state()->store, (uint32_t)slot->id, slot->login,
+                                   &object->header.id);
+    pthread_rwlock_unlock(&slot->lock);
+    return lifecycle_status(status, "recover");
+}
+
+static CK_RV rpv_postpone(struct slot *slot, const struct object *object, int64_t purge_at)
+{
+    pthread_rwlock_rdlock(&slot->lock);
+    int status = vs_object_postpone(module_state()->store, (uint32_t)slot->id, slot->login,
+                                    &object->header.id, purge_at);
+    pthread_rwlock_unlock(&slot->lock);
+    return lifecycle_status(status, "a later purge");
+}
+
+static CK_RV set_deleted(struct slot *slot, const struct object *object, const struct attr *attr)
+{
+    if (attr->len != sizeof(CK_BBOOL) || attr->value[0] != CK_FALSE)
+        return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID,
+                          "CKA_RPV_DELETED can only be set to CK_FALSE");
+    if (object->header.state != VS_STATE_DELETED)
+        return CKR_OK;
+    return rpv_recover(slot, object);
+}
+
+static CK_RV set_purge_at(struct slot *slot, const struct object *object, const struct attr *attr)
+{
+    int64_t purge_at;
+    if (!time_parse(attr, &purge_at))
+        return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID, "CKA_RPV_PURGE_AT is no date");
+    if (object->header.state != VS_STATE_DELETED)
+        return prohibited("an object that is not deleted has no purge date");
+    return rpv_postpone(slot, object, purge_at);
+}
+
+static const struct rpv_row {
+    CK_ATTRIBUTE_TYPE type;
+    CK_RV (*set)(struct slot *slot, const struct object *object, const struct attr *attr);
+} RPV_SETTERS[] = {
+    {CKA_RPV_DELETED, set_deleted},
+    {CKA_RPV_PURGE_AT, set_purge_at},
+};
+
+/* One at a time: each is a transaction of its own. */
+static CK_RV rpv_set(struct call *call, const struct object *object,
+                     const CK_ATTRIBUTE *attributes, CK_ULONG count)
+{
+    AUTO(attr_list) struct attr_list list;
+    attr_list_init(&list);
+    TRY(template_copy(attributes, count, &list));
+    if (list.n != 1)
+        return trace_fail(CKR_TEMPLATE_INCONSISTENT,
+                          "a lifecycle attribute is set alone");
+    for (size_t i = 0; i < sizeof RPV_SETTERS / sizeof RPV_SETTERS[0]; i++)
+        if (RPV_SETTERS[i].type == list.items[0].type)
+            return RPV_SETTERS[i].set(call->session->slot, object, &list.items[0]);
+    return trace_fail(CKR_ATTRIBUTE_READ_ONLY, "%s is not set",
+                      trace_attribute_name(list.items[0].type));
+}
+
+/* ------------------------------------------------------------------ ordinary attributes */
+
+static CK_RV changed_set(struct call *call, const struct object *object,
+                         const CK_ATTRIBUTE *attributes, CK_ULONG count, struct attr_set **ret_set)
+{
+    AUTO(attr_list) struct attr_list list;
+    attr_list_init(&list);
+    struct vs_vault_info info;
+    struct template_context context = {.use = TEMPLATE_SET, .base = object->attrs};
+    TRY(object_context(call, &info, &context));
+    TRY(template_apply(&context, attributes, count, &list));
+    return attr_set_new(&list, ret_set);
+}
+
+/* The new snapshot goes behind the handle; the key is the same. */
+static void snapshot_replace(struct object *former, struct object *object)
+{
+    object->slot = former->slot;
+    object->session = former->session;
+    struct key_material *key = atomic_load(&former->key);
+    if (key != NULL)
+        object->key = key_material_ref(key);
+    handle_replace(module_state()->handles, former->handle, object);
+}
+
+static CK_RV token_store(struct call *call, const struct object *object, struct object *changed,
+                         int *ret_status)
+{
+    AUTO(secret) struct secret bytes = {0}, joined = {0};
+    struct vs_term terms[VS_INDEX_MAX];
+    struct slot *slot = call->session->slot;
+    size_t n_terms;
+    TRY(object_encode(changed->attrs, &bytes));
+    TRY(object_terms(changed->attrs, &joined, terms, &n_terms));
+    struct vs_new_object update = {
+        .kind = (uint32_t)changed->cls,
+        .is_private = (changed->bits & OBJ_PRIVATE) != 0,
+        .destroyable = (changed->bits & OBJ_DESTROYABLE) != 0,
+        .origin = object->header.origin,
+        .attrs = bytes.data,
+        .attrs_len = bytes.len,
+        .terms = terms,
+        .n_terms = n_terms,
+        .operation = "KeyUpdate",
+    };
+    pthread_rwlock_rdlock(&slot->lock);
+    *ret_status = vs_object_update(module_state()->store, (uint32_t)slot->id, slot->login,
+                                   &object->header.id, object->header.version, &update,
+                                   &changed->header.version);
+    pthread_rwlock_unlock(&slot->lock);
+    return CKR_OK;
+}
+
+/* VS_STALE in *ret_status: somebody else changed it meanwhile; read again. */
+static CK_RV token_set(struct call *call, struct object *object, const CK_ATTRIBUTE *attributes,
+                       CK_ULONG count, int *ret_status)
+{
+    AUTO(object) struct object *changed = NULL;
+    struct attr_set *attrs = NULL;
+    TRY(changed_set(call, object, attributes, count, &attrs));
+    TRY(object_new(attrs, &changed));
+    changed->header = object->header;
+    TRY(token_store(call, object, changed, ret_status));
+    if (*ret_status != VS_OK)
+        return CKR_OK;
+    changed->seen_txnid = call->txnid;
+    snapshot_replace(object, changed);
+    changed = NULL;
+    return CKR_OK;
+}
+
+/* Two sessions may change one session object: one after the other, or a one-way attribute set by
+ * one would be lost by the other. */
+static CK_RV session_object_set(struct call *call, CK_OBJECT_HANDLE handle,
+                                const CK_ATTRIBUTE *attributes, CK_ULONG count)
+{
+    AUTO(object) struct object *object = handle_get(module_state()->handles, handle);
+    if (object == NULL)
+        return CKR_OBJECT_HANDLE_INVALID;
+    struct attr_set *attrs = NULL;
+    struct object *changed = NULL;
+    TRY(changed_set(call, object, attributes, count, &attrs));
+    TRY(object_new(attrs, &changed));
+    changed->header = object->header;
+    snapshot_replace(object, changed);
+    return CKR_OK;
+}
+
+static CK_RV session_set(struct call *call, CK_OBJECT_HANDLE handle,
+                         const CK_ATTRIBUTE *attributes, CK_ULONG count)
+{
+    struct slot *slot = call->session->slot;
+    pthread_rwlock_wrlock(&slot->lock);
+    CK_RV rv = session_object_set(call, handle, attributes, count);
+    pthread_rwlock_unlock(&slot->lock);
+    return rv;
+}
+
+static CK_RV set_allowed(struct call *call, const struct object *object, bool lifecycle)
+{
+    if ((object->bits & OBJ_TOKEN) != 0 && !session_rw(call->session))
+        return trace_fail(CKR_SESSION_READ_ONLY, "a token object in a read-only session");
+    if (lifecycle && (object->bits & OBJ_TOKEN) != 0)
+        return CKR_OK;
+    if (lifecycle)
+        return trace_fail(CKR_ATTRIBUTE_TYPE_INVALID, "a session object has no lifecycle");
+    if (object_is_governed(call, object))
+        return prohibited("only the lifecycle of this object can be governed");
+    if ((object->bits & OBJ_MODIFIABLE) == 0)
+        return prohibited("CKA_MODIFIABLE is CK_FALSE");
+    if (object->header.lock > 1)
+        return prohibited("the object is locked");
+    return CKR_OK;
+}
+
+CK_RV object_attributes_set(struct call *call, CK_OBJECT_HANDLE handle,
+                            const CK_ATTRIBUTE *attributes, CK_ULONG count)
+{
+    bool lifecycle = names_rpv(attributes, count);
+    for (int tries = 0; tries < SET_TRIES; tries++) {
+        AUTO(object) struct object *object = NULL;
+        int status = VS_OK;
+        TRY(object_get_any(call, handle, &object));
+        TRY(set_allowed(call, object, lifecycle));
+        if (lifecycle)
+            return rpv_set(call, object, attributes, count);
+        if ((object->bits & OBJ_TOKEN) == 0)
+            return session_set(call, handle, attributes, count);
+        TRY(token_set(call, object, attributes, count, &status));
+        if (status != VS_STALE && status != VS_WRONG_STATE)   /* deleted: the next look tells */
+            return lifecycle_status(status, "changing an object");
+        call->txnid = vs_store_txnid(module_state()->store);
+    }
+    return trace_fail(CKR_FUNCTION_FAILED, "the object keeps changing");
+}
