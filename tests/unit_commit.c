@@ -126,6 +126,77 @@ static void test_faults_stay_alone(void **state)
     audit_expect_whole(f);
 }
 
+/* ------------------------------------------------------------------ readers and writers */
+
+static void *toggle_one(void *arg)
+{
+    struct worker *w = arg;
+
+    for (int i = 0; i < EACH && w->status == VS_OK; i++) {
+        w->status = vs_object_delete(w->f->store, 0, w->f->user, &w->ids[0]);
+        if (w->status == VS_OK)
+            w->status = vs_object_recover(w->f->store, 0, w->f->so, &w->ids[0]);
+    }
+    return NULL;
+}
+
+static void *look_at_one(void *arg)
+{
+    struct worker *w = arg;
+
+    for (int i = 0; i < 10 * EACH && w->status == VS_OK; i++) {
+        struct vs_header header;
+        struct vs_object object;
+        struct vs_vault_info info;
+
+        w->status = vs_object_peek(w->f->store, 0, &w->ids[0], &header);
+        if (w->status == VS_OK)
+            w->status = vs_object_read(w->f->store, 0, w->f->user, &w->ids[0], &object);
+        if (w->status == VS_OK)
+            vs_object_done(&object);
+        if (w->status == VS_OK)
+            w->status = vs_login_check(w->f->store, w->f->user);
+        if (w->status == VS_OK)
+            w->status = vs_vault_info(w->f->store, 0, &info);
+        if (vs_store_now(w->f->store) != w->f->wall)
+            w->status = VS_E_CORRUPT;
+    }
+    return NULL;
+}
+
+static void *login_often(void *arg)
+{
+    struct worker *w = arg;
+
+    for (int i = 0; i < 10 && w->status == VS_OK; i++) {
+        struct vs_login *login = NULL;
+
+        w->status = login_as(w->f, VS_ROLE_USER, USER_PIN, &login);
+        vs_logout(login);
+    }
+    return NULL;
+}
+
+static void test_readers_and_writers(void **state)
+{
+    static void *(*const parts[])(void *) = {toggle_one, look_at_one, login_often, create_many};
+    struct fixture *f = *state;
+    struct vs_id id = object_make(f, f->user, true, "k", "value");
+    struct worker workers[THREADS];
+
+    memset(workers, 0, sizeof(workers));
+    for (size_t i = 0; i < THREADS; i++) {
+        workers[i].f = f;
+        workers[i].ids[0] = i % 4 == 1 ? id : object_make(f, f->user, true, "mine", "value");
+        assert_int_equal(pthread_create(&workers[i].thread, NULL, parts[i % 4], &workers[i]), 0);
+    }
+    for (size_t i = 0; i < THREADS; i++) {
+        pthread_join(workers[i].thread, NULL);
+        assert_ok(workers[i].status);
+    }
+    audit_expect_whole(f);
+}
+
 /* ------------------------------------------------------------------ growth */
 
 static void test_map_grows(void **state)
@@ -273,6 +344,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_outcomes_change_nothing, fixture_vault,
                                         fixture_done),
         cmocka_unit_test_setup_teardown(test_faults_stay_alone, fixture_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_readers_and_writers, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_map_grows, fixture_store, fixture_done),
         cmocka_unit_test_setup_teardown(test_killed_processes, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_two_processes, fixture_vault, fixture_done),

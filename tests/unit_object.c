@@ -88,7 +88,7 @@ static void test_terms(void **state)
 static void test_find_many(void **state)
 {
     struct fixture *f = *state;
-    char label[16];
+    char label[32];
 
     for (int i = 0; i < 50; i++) {
         snprintf(label, sizeof(label), "label %d", i / 5);
