@@ -30,6 +30,7 @@
 #include <stdint.h>
 
 #define VS_MUST_USE __attribute__((warn_unused_result))
+#define VS_FORMAT 1u             /* of the store on disk: docs/format.md */
 
 enum vs_status {
     VS_OK = 0,

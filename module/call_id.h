@@ -5,7 +5,6 @@ enum call_id {
     CALL_NONE,
 #define CALL_NAME(name) CALL_##name,
 #include "call_names.h"
-#undef CALL_NAME
     CALL_COUNT
 };
 #endif

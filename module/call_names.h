@@ -1,4 +1,18 @@
-/* The functions in the order of the lists: 2.40 (68), 3.0 (24), 3.2 (12). */
+/*
+ * call_names.h: the functions in the order of the lists: 2.40 (68), 3.0 (24), 3.2 (12), then the
+ * vendor interface's. The includer defines CALL_NAME; where it wants the parts apart, also
+ * CALL_NAME_3_0, CALL_NAME_3_2 and CALL_NAME_VENDOR.
+ */
+#ifndef CALL_NAME_3_0
+#define CALL_NAME_3_0 CALL_NAME
+#endif
+#ifndef CALL_NAME_3_2
+#define CALL_NAME_3_2 CALL_NAME
+#endif
+#ifndef CALL_NAME_VENDOR
+#define CALL_NAME_VENDOR CALL_NAME
+#endif
+
 CALL_NAME(C_Initialize)
 CALL_NAME(C_Finalize)
 CALL_NAME(C_GetInfo)
@@ -67,53 +81,60 @@ CALL_NAME(C_GenerateRandom)
 CALL_NAME(C_GetFunctionStatus)
 CALL_NAME(C_CancelFunction)
 CALL_NAME(C_WaitForSlotEvent)
-CALL_NAME(C_GetInterfaceList)
-CALL_NAME(C_GetInterface)
-CALL_NAME(C_LoginUser)
-CALL_NAME(C_SessionCancel)
-CALL_NAME(C_MessageEncryptInit)
-CALL_NAME(C_EncryptMessage)
-CALL_NAME(C_EncryptMessageBegin)
-CALL_NAME(C_EncryptMessageNext)
-CALL_NAME(C_MessageEncryptFinal)
-CALL_NAME(C_MessageDecryptInit)
-CALL_NAME(C_DecryptMessage)
-CALL_NAME(C_DecryptMessageBegin)
-CALL_NAME(C_DecryptMessageNext)
-CALL_NAME(C_MessageDecryptFinal)
-CALL_NAME(C_MessageSignInit)
-CALL_NAME(C_SignMessage)
-CALL_NAME(C_SignMessageBegin)
-CALL_NAME(C_SignMessageNext)
-CALL_NAME(C_MessageSignFinal)
-CALL_NAME(C_MessageVerifyInit)
-CALL_NAME(C_VerifyMessage)
-CALL_NAME(C_VerifyMessageBegin)
-CALL_NAME(C_VerifyMessageNext)
-CALL_NAME(C_MessageVerifyFinal)
-CALL_NAME(C_EncapsulateKey)
-CALL_NAME(C_DecapsulateKey)
-CALL_NAME(C_VerifySignatureInit)
-CALL_NAME(C_VerifySignature)
-CALL_NAME(C_VerifySignatureUpdate)
-CALL_NAME(C_VerifySignatureFinal)
-CALL_NAME(C_GetSessionValidationFlags)
-CALL_NAME(C_AsyncComplete)
-CALL_NAME(C_AsyncGetID)
-CALL_NAME(C_AsyncJoin)
-CALL_NAME(C_WrapKeyAuthenticated)
-CALL_NAME(C_UnwrapKeyAuthenticated)
-/* the vendor interface 1.0 */
-CALL_NAME(RPV_GetStoreInfo)
-CALL_NAME(RPV_ListVaults)
-CALL_NAME(RPV_CreateVault)
-CALL_NAME(RPV_GetDefaultPolicy)
-CALL_NAME(RPV_GetPolicy)
-CALL_NAME(RPV_SetPolicy)
-CALL_NAME(RPV_ListGenerations)
-CALL_NAME(RPV_RecoverGeneration)
-CALL_NAME(RPV_PurgeGeneration)
-CALL_NAME(RPV_Sweep)
-CALL_NAME(RPV_ReadAudit)
-CALL_NAME(RPV_VerifyAudit)
-CALL_NAME(RPV_GetLastReason)
+
+CALL_NAME_3_0(C_GetInterfaceList)
+CALL_NAME_3_0(C_GetInterface)
+CALL_NAME_3_0(C_LoginUser)
+CALL_NAME_3_0(C_SessionCancel)
+CALL_NAME_3_0(C_MessageEncryptInit)
+CALL_NAME_3_0(C_EncryptMessage)
+CALL_NAME_3_0(C_EncryptMessageBegin)
+CALL_NAME_3_0(C_EncryptMessageNext)
+CALL_NAME_3_0(C_MessageEncryptFinal)
+CALL_NAME_3_0(C_MessageDecryptInit)
+CALL_NAME_3_0(C_DecryptMessage)
+CALL_NAME_3_0(C_DecryptMessageBegin)
+CALL_NAME_3_0(C_DecryptMessageNext)
+CALL_NAME_3_0(C_MessageDecryptFinal)
+CALL_NAME_3_0(C_MessageSignInit)
+CALL_NAME_3_0(C_SignMessage)
+CALL_NAME_3_0(C_SignMessageBegin)
+CALL_NAME_3_0(C_SignMessageNext)
+CALL_NAME_3_0(C_MessageSignFinal)
+CALL_NAME_3_0(C_MessageVerifyInit)
+CALL_NAME_3_0(C_VerifyMessage)
+CALL_NAME_3_0(C_VerifyMessageBegin)
+CALL_NAME_3_0(C_VerifyMessageNext)
+CALL_NAME_3_0(C_MessageVerifyFinal)
+
+CALL_NAME_3_2(C_EncapsulateKey)
+CALL_NAME_3_2(C_DecapsulateKey)
+CALL_NAME_3_2(C_VerifySignatureInit)
+CALL_NAME_3_2(C_VerifySignature)
+CALL_NAME_3_2(C_VerifySignatureUpdate)
+CALL_NAME_3_2(C_VerifySignatureFinal)
+CALL_NAME_3_2(C_GetSessionValidationFlags)
+CALL_NAME_3_2(C_AsyncComplete)
+CALL_NAME_3_2(C_AsyncGetID)
+CALL_NAME_3_2(C_AsyncJoin)
+CALL_NAME_3_2(C_WrapKeyAuthenticated)
+CALL_NAME_3_2(C_UnwrapKeyAuthenticated)
+
+CALL_NAME_VENDOR(RPV_GetStoreInfo)
+CALL_NAME_VENDOR(RPV_ListVaults)
+CALL_NAME_VENDOR(RPV_CreateVault)
+CALL_NAME_VENDOR(RPV_GetDefaultPolicy)
+CALL_NAME_VENDOR(RPV_GetPolicy)
+CALL_NAME_VENDOR(RPV_SetPolicy)
+CALL_NAME_VENDOR(RPV_ListGenerations)
+CALL_NAME_VENDOR(RPV_RecoverGeneration)
+CALL_NAME_VENDOR(RPV_PurgeGeneration)
+CALL_NAME_VENDOR(RPV_Sweep)
+CALL_NAME_VENDOR(RPV_ReadAudit)
+CALL_NAME_VENDOR(RPV_VerifyAudit)
+CALL_NAME_VENDOR(RPV_GetLastReason)
+
+#undef CALL_NAME
+#undef CALL_NAME_3_0
+#undef CALL_NAME_3_2
+#undef CALL_NAME_VENDOR

@@ -1,0 +1,442 @@
+/* entry_vendor.c: the vendor interface: what has no object. Structures in, structures out. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "call.h"
+
+/* ------------------------------------------------------------------ conversions */
+
+static struct RPV_POLICY policy_out(const struct vs_policy *policy)
+{
+    return (struct RPV_POLICY){
+        .ulRetentionDays = policy->retention_days,
+        .bPurgeProtection = policy->purge_protection,
+        .ulProfile = policy->profile,
+        .ulPinTries = policy->pin_tries,
+        .ulScryptLogN = policy->scrypt_log_n,
+        .ulMinRsaBits = policy->min_rsa_bits,
+    };
+}
+
+/* The store judges ranges; here only what does not fit its types. */
+static CK_RV policy_in(const struct RPV_POLICY *policy, struct vs_policy *ret_policy)
+{
+    struct RPV_POLICY in;
+    memcpy(&in, policy, sizeof(in));
+    if ((in.ulRetentionDays | in.ulProfile | in.ulPinTries | in.ulScryptLogN | in.ulMinRsaBits) >
+        UINT32_MAX)
+        return trace_fail(CKR_ARGUMENTS_BAD, "the policy is out of range");
+    *ret_policy = (struct vs_policy){
+        .retention_days = (uint32_t)in.ulRetentionDays,
+        .purge_protection = in.bPurgeProtection != CK_FALSE,
+        .profile = (uint32_t)in.ulProfile,
+        .pin_tries = (uint32_t)in.ulPinTries,
+        .scrypt_log_n = (uint32_t)in.ulScryptLogN,
+        .min_rsa_bits = (uint32_t)in.ulMinRsaBits,
+    };
+    return CKR_OK;
+}
+
+static void label_out(char ret_text[33], const uint8_t label[32])
+{
+    size_t len = 32;
+    while (len > 0 && label[len - 1] == ' ')
+        len--;
+    memcpy(ret_text, label, len);
+    ret_text[len] = 0;
+}
+
+static void hex_out(char *ret_text, const uint8_t *bytes, size_t len)
+{
+    for (size_t i = 0; i < len; i++)
+        snprintf(ret_text + 2 * i, 3, "%02x", bytes[i]);
+}
+
+static struct RPV_VAULT_INFO vault_out(const struct vs_vault_info *info)
+{
+    struct RPV_VAULT_INFO out = {
+        .slotID = info->vault,
+        .ulGeneration = info->generation,
+        .createdAt = info->created_at,
+        .bUserPinSet = info->user_pin_set,
+        .ulSoTriesLeft = info->so_tries_left,
+        .ulUserTriesLeft = info->user_tries_left,
+        .policy = policy_out(&info->policy),
+    };
+    memcpy(out.serial, info->serial, sizeof(info->serial));
+    label_out(out.label, info->label);
+    return out;
+}
+
+static struct RPV_GENERATION_INFO generation_out(const struct vs_generation_info *info)
+{
+    struct RPV_GENERATION_INFO out = {
+        .ulGeneration = info->generation,
+        .bDeleted = info->deleted,
+        .createdAt = info->created_at,
+        .deletedAt = info->deleted_at,
+        .purgeAt = info->purge_at,
+        .ulObjects = info->objects,
+        .ulRecoveryLevel = info->recovery_level,
+    };
+    label_out(out.label, info->label);
+    memcpy(out.deletedBy, info->deleted_by, sizeof(out.deletedBy));
+    return out;
+}
+
+static struct RPV_EVENT event_out(const struct vs_event *event)
+{
+    struct RPV_EVENT out = {
+        .seq = event->seq,
+        .time = event->time,
+        .slotID = event->vault,
+        .ulGeneration = event->generation,
+        .uid = event->uid,
+        .pid = event->pid,
+    };
+    memcpy(out.operation, event->operation, sizeof(out.operation));
+    snprintf(out.result, sizeof(out.result), "%s",
+             event->result == VS_OK ? "ok" : vs_status_name(event->result));
+    memcpy(out.principal, event->principal, sizeof(out.principal));
+    memcpy(out.exe, event->exe, sizeof(out.exe));
+    memcpy(out.detail, event->detail, sizeof(out.detail));
+    if (event->has_id)
+        hex_out(out.uniqueId, event->id.b, sizeof(event->id.b));
+    hex_out(out.hash, event->hash, sizeof(event->hash));
+    return out;
+}
+
+/* ------------------------------------------------------------------ the store */
+
+static CK_RV store_info(struct RPV_STORE_INFO *info)
+{
+    const struct module_state *state = module_state();
+    size_t vaults = 0;
+    TRY(arguments_in(info, 1));
+    TRY(store_status(vs_vault_list(state->store, NULL, 0, &vaults), "list of vaults"));
+    struct RPV_STORE_INFO out = {.ulFormat = VS_FORMAT, .ulVaults = vaults};
+    out.now = (unsigned long long)vs_store_now(state->store);
+    if ((size_t)snprintf(out.path, sizeof(out.path), "%s", state->config.store) >=
+            sizeof(out.path) ||
+        (size_t)snprintf(out.hostKeyPath, sizeof(out.hostKeyPath), "%s%s",
+                         state->config.host_key[0] ? state->config.host_key : state->config.store,
+                         state->config.host_key[0] ? "" : "/host.key") >= sizeof(out.hostKeyPath))
+        return trace_fail(CKR_GENERAL_ERROR, "a path is longer than RPV_STORE_INFO can say");
+    *info = out;
+    return CKR_OK;
+}
+
+static CK_RV RPV_GetStoreInfo(struct RPV_STORE_INFO *pInfo)
+{
+    CALL(RPV_GetStoreInfo);
+    return call_end(&call, store_info(pInfo));
+}
+
+static CK_RV sweep(CK_ULONG limit, CK_ULONG *purged)
+{
+    size_t n = 0;
+    TRY(arguments_out(purged));
+    TRY(store_status(vs_sweep(module_state()->store, limit, &n), "sweep"));
+    *purged = n;
+    return CKR_OK;
+}
+
+static CK_RV RPV_Sweep(CK_ULONG ulLimit, CK_ULONG *pulPurged)
+{
+    CALL(RPV_Sweep);
+    return call_end(&call, sweep(ulLimit, pulPurged));
+}
+
+/* ------------------------------------------------------------------ vaults */
+
+/* The convention on arrays (5.2) once the number is known. */
+static CK_RV array_room(const void *array, CK_ULONG *count, size_t n, bool *ret_fill)
+{
+    CK_ULONG room = *count;
+    *count = n;
+    *ret_fill = array && room >= n;
+    return array && room < n ? trace_fail(CKR_BUFFER_TOO_SMALL, "there are %zu", n) : CKR_OK;
+}
+
+static CK_RV vaults_fill(const uint32_t *vaults, size_t n, struct RPV_VAULT_INFO *infos)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct vs_vault_info info;
+        TRY(store_status(vs_vault_info(module_state()->store, vaults[i], &info), "vault"));
+        infos[i] = vault_out(&info);
+    }
+    return CKR_OK;
+}
+
+static CK_RV list_vaults(struct RPV_VAULT_INFO *infos, CK_ULONG *count)
+{
+    TRY(arguments_out(count));
+    size_t n = 0, cap = infos ? *count : 0;
+    bool fill;
+    uint32_t *vaults = calloc(cap + 1, sizeof(*vaults));
+    if (!vaults)
+        return CKR_HOST_MEMORY;
+    CK_RV rv = store_status(vs_vault_list(module_state()->store, vaults, cap, &n),
+                            "list of vaults");
+    if (rv == CKR_OK)
+        rv = array_room(infos, count, n, &fill);
+    if (rv == CKR_OK && fill)
+        rv = vaults_fill(vaults, n, infos);
+    free(vaults);
+    return rv;
+}
+
+static CK_RV RPV_ListVaults(struct RPV_VAULT_INFO *pVaults, CK_ULONG *pulCount)
+{
+    CALL(RPV_ListVaults);
+    return call_end(&call, list_vaults(pVaults, pulCount));
+}
+
+static CK_RV create_vault(const uint8_t *pin, CK_ULONG pin_len, const uint8_t *label,
+                          const struct RPV_POLICY *policy, CK_SLOT_ID *slot)
+{
+    struct vs_store *store = module_state()->store;
+    struct vs_policy in;
+    uint32_t vault, generation;
+    if (!label || !slot)
+        return trace_fail(CKR_ARGUMENTS_BAD, "pLabel or pSlotID is NULL");
+    TRY(pin_check_length(pin, pin_len));
+    if (policy)
+        TRY(policy_in(policy, &in));
+    TRY(store_status(vs_vault_next(store, &vault), "next vault"));
+    TRY(store_status(vs_vault_init(store, vault, pin, pin_len, label, policy ? &in : NULL,
+                                   &generation),
+                     "new vault"));
+    *slot = vault;
+    return CKR_OK;
+}
+
+static CK_RV RPV_CreateVault(CK_UTF8CHAR *pPin, CK_ULONG ulPinLen, CK_UTF8CHAR *pLabel,
+                             const struct RPV_POLICY *pPolicy, CK_SLOT_ID *pSlotID)
+{
+    CALL(RPV_CreateVault);
+    return call_end(&call, create_vault(pPin, ulPinLen, pLabel, pPolicy, pSlotID));
+}
+
+/* ------------------------------------------------------------------ policy */
+
+static CK_RV default_policy(struct RPV_POLICY *policy)
+{
+    TRY(arguments_in(policy, 1));
+    *policy = policy_out(&module_state()->config.defaults);
+    return CKR_OK;
+}
+
+static CK_RV RPV_GetDefaultPolicy(struct RPV_POLICY *pPolicy)
+{
+    CALL(RPV_GetDefaultPolicy);
+    return call_end(&call, default_policy(pPolicy));
+}
+
+/* A slot that holds a vault. */
+static CK_RV vault_get(CK_SLOT_ID id, struct slot **ret_slot, struct vs_vault_info *ret_info)
+{
+    bool initialized;
+    TRY(slot_get(id, ret_slot));
+    TRY(slot_info(*ret_slot, ret_info, &initialized));
+    return initialized ? CKR_OK : trace_fail(CKR_TOKEN_NOT_RECOGNIZED, "no vault in slot %lu", id);
+}
+
+static CK_RV get_policy(CK_SLOT_ID id, struct RPV_POLICY *policy)
+{
+    struct slot *slot = NULL;
+    struct vs_vault_info info;
+    TRY(arguments_in(policy, 1));
+    TRY(vault_get(id, &slot, &info));
+    *policy = policy_out(&info.policy);
+    return CKR_OK;
+}
+
+static CK_RV RPV_GetPolicy(CK_SLOT_ID slotID, struct RPV_POLICY *pPolicy)
+{
+    CALL(RPV_GetPolicy);
+    return call_end(&call, get_policy(slotID, pPolicy));
+}
+
+static CK_RV set_policy(struct slot *slot, const struct RPV_POLICY *policy)
+{
+    struct vs_policy in;
+    TRY(arguments_in(policy, 1));
+    TRY(policy_in(policy, &in));
+    if (atomic_load(&slot->role) != LOGIN_SO)
+        return trace_fail(CKR_USER_NOT_LOGGED_IN, "the policy is the SO's to change");
+    pthread_rwlock_rdlock(&slot->lock);
+    int status = slot->login ? vs_vault_set_policy(module_state()->store, slot->login, &in)
+                             : VS_DENIED;
+    pthread_rwlock_unlock(&slot->lock);
+    return store_status(status, "policy");
+}
+
+static CK_RV RPV_SetPolicy(CK_SESSION_HANDLE hSession, const struct RPV_POLICY *pPolicy)
+{
+    CALL_SESSION(RPV_SetPolicy, hSession);
+    return call_end(&call, set_policy(call.session->slot, pPolicy));
+}
+
+/* ------------------------------------------------------------------ generations */
+
+static CK_RV generations_fill(CK_SLOT_ID id, struct vs_generation_info *infos, size_t cap,
+                              struct RPV_GENERATION_INFO *out, CK_ULONG *count)
+{
+    size_t n = 0;
+    bool fill;
+    TRY(store_status(vs_generation_list(module_state()->store, (uint32_t)id, infos, cap, &n),
+                     "list of generations"));
+    TRY(array_room(out, count, n, &fill));
+    for (size_t i = 0; fill && i < n; i++)
+        out[i] = generation_out(&infos[i]);
+    return CKR_OK;
+}
+
+static CK_RV list_generations(CK_SLOT_ID id, struct RPV_GENERATION_INFO *out, CK_ULONG *count)
+{
+    struct slot *slot = NULL;
+    struct vs_vault_info info;
+    TRY(arguments_out(count));
+    TRY(vault_get(id, &slot, &info));
+    size_t cap = out ? *count : 0;
+    struct vs_generation_info *infos = calloc(cap + 1, sizeof(*infos));
+    if (!infos)
+        return CKR_HOST_MEMORY;
+    CK_RV rv = generations_fill(id, infos, cap, out, count);
+    free(infos);
+    return rv;
+}
+
+static CK_RV RPV_ListGenerations(CK_SLOT_ID slotID, struct RPV_GENERATION_INFO *pGenerations,
+                                 CK_ULONG *pulCount)
+{
+    CALL(RPV_ListGenerations);
+    return call_end(&call, list_generations(slotID, pGenerations, pulCount));
+}
+
+/* Recovery and purge of a generation: a vault in the slot, a PIN, a generation number. */
+static CK_RV generation_checked(CK_SLOT_ID id, CK_ULONG generation, const uint8_t *pin,
+                                struct slot **ret_slot)
+{
+    struct vs_vault_info info;
+    if (!pin)
+        return trace_fail(CKR_ARGUMENTS_BAD, "pPin is NULL");
+    TRY(vault_get(id, ret_slot, &info));
+    return generation > UINT32_MAX ? trace_fail(CKR_ARGUMENTS_BAD, "no such generation") : CKR_OK;
+}
+
+static CK_RV generation_status(int status, const char *what)
+{
+    return status == VS_NOT_FOUND ? trace_fail(CKR_ARGUMENTS_BAD, "no such deleted generation")
+                                  : store_status(status, what);
+}
+
+static CK_RV recover_generation(CK_SLOT_ID id, CK_ULONG generation, CK_USER_TYPE type,
+                                const uint8_t *pin, CK_ULONG pin_len)
+{
+    struct slot *slot = NULL;
+    TRY(generation_checked(id, generation, pin, &slot));
+    if (type != CKU_SO && type != CKU_USER)
+        return trace_fail(CKR_USER_TYPE_INVALID, "user type %lu", type);
+    pthread_mutex_lock(&slot->mutex);
+    bool open = slot->sessions != 0;
+    pthread_mutex_unlock(&slot->mutex);
+    if (open)
+        return trace_fail(CKR_SESSION_EXISTS, "this application has sessions open");
+    return generation_status(vs_generation_recover(module_state()->store, (uint32_t)id,
+                                                   (uint32_t)generation,
+                                                   type == CKU_SO ? VS_ROLE_SO : VS_ROLE_USER,
+                                                   pin, pin_len),
+                             "recovery of a generation");
+}
+
+static CK_RV RPV_RecoverGeneration(CK_SLOT_ID slotID, CK_ULONG ulGeneration,
+                                   CK_USER_TYPE userType, CK_UTF8CHAR *pPin, CK_ULONG ulPinLen)
+{
+    CALL(RPV_RecoverGeneration);
+    return call_end(&call, recover_generation(slotID, ulGeneration, userType, pPin, ulPinLen));
+}
+
+static CK_RV purge_generation(CK_SLOT_ID id, CK_ULONG generation, const uint8_t *pin,
+                              CK_ULONG pin_len)
+{
+    struct slot *slot = NULL;
+    TRY(generation_checked(id, generation, pin, &slot));
+    return generation_status(vs_generation_purge(module_state()->store, (uint32_t)id,
+                                                 (uint32_t)generation, pin, pin_len),
+                             "purge of a generation");
+}
+
+static CK_RV RPV_PurgeGeneration(CK_SLOT_ID slotID, CK_ULONG ulGeneration, CK_UTF8CHAR *pPin,
+                                 CK_ULONG ulPinLen)
+{
+    CALL(RPV_PurgeGeneration);
+    return call_end(&call, purge_generation(slotID, ulGeneration, pPin, ulPinLen));
+}
+
+/* ------------------------------------------------------------------ audit */
+
+#define EVENTS_AT_ONCE 16
+
+static CK_RV read_audit(unsigned long long from, struct RPV_EVENT *out, CK_ULONG *count)
+{
+    TRY(arguments_out(count));
+    TRY(arguments_in(out, *count));
+    CK_ULONG cap = *count, done = 0;
+    while (done < cap) {
+        struct vs_event events[EVENTS_AT_ONCE];
+        size_t want = cap - done < EVENTS_AT_ONCE ? cap - done : EVENTS_AT_ONCE, n = 0;
+        int status = vs_audit_read(module_state()->store, from, events, want, &n);
+        if (status != VS_END)
+            TRY(store_status(status, "audit"));
+        if (status == VS_END || n == 0)
+            break;
+        for (size_t i = 0; i < n; i++)
+            out[done++] = event_out(&events[i]);
+        from = events[n - 1].seq + 1;
+    }
+    *count = done;
+    return CKR_OK;
+}
+
+static CK_RV RPV_ReadAudit(unsigned long long from, struct RPV_EVENT *pEvents, CK_ULONG *pulCount)
+{
+    CALL(RPV_ReadAudit);
+    return call_end(&call, read_audit(from, pEvents, pulCount));
+}
+
+static CK_RV verify_audit(unsigned long long *events, unsigned long long *bad)
+{
+    uint64_t n = 0, first_bad = 0;
+    if (!events || !bad)
+        return trace_fail(CKR_ARGUMENTS_BAD, "an output is NULL");
+    TRY(store_status(vs_audit_verify(module_state()->store, &n, &first_bad), "audit"));
+    *events = n;
+    *bad = first_bad;
+    return CKR_OK;
+}
+
+static CK_RV RPV_VerifyAudit(unsigned long long *pEvents, unsigned long long *pBad)
+{
+    CALL(RPV_VerifyAudit);
+    return call_end(&call, verify_audit(pEvents, pBad));
+}
+
+/* Not a call like the others: it must leave the reason as it is. */
+static CK_RV RPV_GetLastReason(char *pReason, CK_ULONG ulCapacity)
+{
+    if (!pReason || !ulCapacity)
+        return CKR_ARGUMENTS_BAD;
+    snprintf(pReason, ulCapacity, "%s", trace_reason());
+    return CKR_OK;
+}
+
+extern const struct RPV_FUNCTION_LIST RPV_FUNCTIONS;
+const struct RPV_FUNCTION_LIST RPV_FUNCTIONS = {
+    .version = {1, 0},
+#define CALL_NAME(name)
+#define CALL_NAME_VENDOR(name) .name = name,
+#include "call_names.h"
+};
