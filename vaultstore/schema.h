@@ -10,7 +10,7 @@
 #include "record.h"
 #include "seal.h"
 
-#define SCHEMA_VERSION 1u
+#define SCHEMA_VERSION VS_FORMAT
 #define SCHEMA_MAC 16u             /* bytes of a truncated HMAC-SHA256 */
 #define SCHEMA_BODY_MAX 512u       /* the body of a trusted record */
 
