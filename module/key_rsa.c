@@ -219,7 +219,14 @@ static CK_RV missing_find(struct rsa_numbers *x)
         TRY(prime_divide(x, RSA_Q, RSA_P));
     if (!x->part[RSA_E])
         TRY(exponent_find(x));
-    return x->part[RSA_P] ? CKR_OK : primes_find(x);
+    if (x->part[RSA_P])
+        return CKR_OK;
+    /* Which of the primes found is the first cannot be known, so neither what belongs to it. */
+    for (enum rsa_part i = RSA_DP; i <= RSA_QI; i++) {
+        BN_clear_free(x->part[i]);
+        x->part[i] = NULL;
+    }
+    return primes_find(x);
 }
 
 /* Sets *ret to d modulo (prime - 1) and tells whether e*d = 1 there. */
