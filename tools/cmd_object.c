@@ -126,6 +126,23 @@ static CK_RV act_purge(struct client *client, CK_OBJECT_HANDLE handle)
     return client->f->C_DestroyObject(client->session, handle);
 }
 
+/* The module's reason is a word; the object itself says until when. */
+static void explain_refusal(struct client *client, const json_t *object, const char *name)
+{
+    const char *level = json_string_value(json_object_get(object, "recoveryLevel"));
+    const char *purge_at = json_string_value(json_object_get(object, "purgeAt"));
+    char said[sizeof(client->failure.reason)];
+    char code[sizeof(client->failure.code)];
+
+    if (client->failure.outcome != OUTCOME_REFUSED || level == NULL || purge_at == NULL)
+        return;
+    memcpy(said, client->failure.reason, sizeof(said));
+    memcpy(code, client->failure.code, sizeof(code));
+    failure_set(&client->failure, OUTCOME_REFUSED, code,
+                "%s is %s, and will be purged on %s, not before (%s)", name, level, purge_at, said);
+    failure_hint(&client->failure, "until then it can be taken back with: reprieve recover");
+}
+
 static enum outcome act_on(struct run *run, const struct handles *handles, object_act act,
                            const char *call, const char *done)
 {
@@ -143,6 +160,8 @@ static enum outcome act_on(struct run *run, const struct handles *handles, objec
             json_array_append(rows, object);
             if (!run->json)
                 printf("%c%s %s\n", done[0] - 'a' + 'A', done + 1, name);
+        } else if (act == act_purge) {
+            explain_refusal(&run->client, object, name);
         }
         json_decref(object);
     }

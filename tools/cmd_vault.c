@@ -340,16 +340,11 @@ static json_t *generation_json(const struct RPV_GENERATION_INFO *info)
     return object;
 }
 
-static enum outcome vault_generations(struct run *run)
+/* All generations of the vault; the caller frees. */
+static enum outcome generations_read(struct client *client,
+                                     struct RPV_GENERATION_INFO **ret_infos, CK_ULONG *ret_n)
 {
-    static const struct column columns[] = {
-        {"generation", "GENERATION"}, {"label", "LABEL"},        {"state", "STATE"},
-        {"objects", "OBJECTS"},       {"deletedAt", "DELETED"},  {"deletedBy", "BY"},
-        {"purgeAt", "PURGE"},         {"recoveryLevel", "RECOVERY"},
-    };
-    struct client *client = &run->client;
     struct RPV_GENERATION_INFO *infos = NULL;
-    json_t *rows = NULL;
     CK_ULONG n = 0;
     CK_RV rv = client->rpv->RPV_ListGenerations(client->slot, NULL, &n);
 
@@ -363,6 +358,25 @@ static enum outcome vault_generations(struct run *run)
         free(infos);
         return client_check(client, "RPV_ListGenerations", rv);
     }
+    *ret_infos = infos;
+    *ret_n = n;
+    return OUTCOME_OK;
+}
+
+static enum outcome vault_generations(struct run *run)
+{
+    static const struct column columns[] = {
+        {"generation", "GENERATION"}, {"label", "LABEL"},        {"state", "STATE"},
+        {"objects", "OBJECTS"},       {"deletedAt", "DELETED"},  {"deletedBy", "BY"},
+        {"purgeAt", "PURGE"},         {"recoveryLevel", "RECOVERY"},
+    };
+    struct RPV_GENERATION_INFO *infos = NULL;
+    CK_ULONG n = 0;
+    json_t *rows = NULL;
+    enum outcome outcome = generations_read(&run->client, &infos, &n);
+
+    if (outcome != OUTCOME_OK)
+        return outcome;
     rows = json_array();
     for (CK_ULONG i = 0; i < n; i++)
         json_array_append_new(rows, generation_json(&infos[i]));
@@ -371,15 +385,32 @@ static enum outcome vault_generations(struct run *run)
     return OUTCOME_OK;
 }
 
+/* The argument, which must be the number of a deleted generation. */
 static enum outcome generation_argument(struct run *run, CK_ULONG *ret_generation)
 {
+    struct failure *failure = &run->client.failure;
+    struct RPV_GENERATION_INFO *infos = NULL;
+    CK_ULONG n = 0;
     char *end = NULL;
+    bool found = false;
+    enum outcome outcome = OUTCOME_OK;
 
     *ret_generation = strtoul(run->args[0], &end, 10);
     if (end == run->args[0] || *end != '\0' || run->args[0][0] == '-')
         return run_usage(run, "\"%s\" is no generation; reprieve vault generations lists them",
                          run->args[0]);
-    return OUTCOME_OK;
+    outcome = generations_read(&run->client, &infos, &n);
+    if (outcome != OUTCOME_OK)
+        return outcome;
+    for (CK_ULONG i = 0; i < n; i++)
+        found = found || (infos[i].bDeleted && infos[i].ulGeneration == *ret_generation);
+    free(infos);
+    if (found)
+        return OUTCOME_OK;
+    failure_set(failure, OUTCOME_NOT_FOUND, "GENERATION_NOT_FOUND",
+                "this vault has no deleted generation %lu", *ret_generation);
+    failure_hint(failure, "see them with: reprieve vault generations");
+    return OUTCOME_NOT_FOUND;
 }
 
 static enum outcome generation_done(struct run *run, CK_ULONG generation, const char *done)

@@ -100,6 +100,8 @@ static json_t *attribute_json(size_t row, const void *value, CK_ULONG len)
     CK_ULONG number = 0;
     long long time = 0;
 
+    if (len == 0)
+        return json_null();
     switch (described[row].shape) {
     case SHAPE_TEXT:
         return output_bytes_text(value, len);
