@@ -23,6 +23,11 @@ libc6-dev      C library headers
 g++            checks that the public headers suit C++
 opensc         pkcs11-tool, the program the tests and the tour use
 p11-kit        shows the module through p11-kit
+p11-kit-modules the client of a remote token and the proxy, tested with the module behind
+gnutls-bin     p11tool and certtool, tested as clients
+openssh-client ssh-keygen and ssh-agent, tested as clients
+libengine-pkcs11-openssl the openssl command on the module, tested as a client
+libnss3-tools  certutil and modutil: what Firefox and Chromium do, tested as clients
 softhsm2       the module that tests and make bench compare with
 valgrind       runs the tests once more for memory errors
 xz-utils       packs the source archive

@@ -57,7 +57,7 @@ traced() {
     traced_status=0
     tap_host timeout 120 "$@" || traced_status=$?
     if [ "$traced_status" -ne 0 ] && on_reprieve; then
-        sed 's/^/trace: /' "$REPRIEVE_TRACE" >&2
+        sed -n '/CKR_OK$/!s/^/trace: /p' "$REPRIEVE_TRACE" >&2
     fi
     return "$traced_status"
 }
