@@ -63,6 +63,6 @@ size_t padding_check(const uint8_t *text, size_t len, size_t block)
     uint32_t bad = mask_less(pad, 1) | mask_less(size, pad);
     for (uint32_t i = 0; i < size; i++)
         bad |= mask_less(size - 1 - i, pad) & (last[i] ^ pad);
-    uint32_t good = mask_less(bad, 1);
+    uint32_t good = mask_less(bad & 0xff, 1);
     return pad & good;
 }

@@ -268,15 +268,16 @@ static const struct cipher_ops GCM_OPS = {
 
 /* ------------------------------------------------------------------ CCM */
 
-/* CCM authenticates all lengths first, so a context is set up anew for every message. */
+/* CCM authenticates all lengths first, so a context is set up anew for every message; OpenSSL
+ * wants the lengths before the key. */
 static bool ccm_set_up(struct crypto *c, struct aead *aead)
 {
     const EVP_CIPHER *cipher = ossl_cipher(OSSL_AES_CCM, c->key->secret_len);
     return cipher != NULL &&
            EVP_CipherInit_ex2(aead->evp, cipher, NULL, NULL, c->encrypt, NULL) == 1 &&
            iv_len_set(aead->evp, c->param.aead.iv_len) &&
-           (!c->encrypt || EVP_CIPHER_CTX_ctrl(aead->evp, EVP_CTRL_AEAD_SET_TAG,
-                                               (int)c->param.aead.tag_len, NULL) == 1) &&
+           EVP_CIPHER_CTX_ctrl(aead->evp, EVP_CTRL_AEAD_SET_TAG, (int)c->param.aead.tag_len,
+                               NULL) == 1 &&
            EVP_CipherInit_ex2(aead->evp, NULL, c->key->secret, c->param.aead.iv, -1, NULL) == 1;
 }
 

@@ -37,9 +37,8 @@ static size_t kw_wrap_size(const struct crypto *c, size_t in_len)
 
 static size_t kw_once_size(const struct crypto *c, size_t in_len)
 {
-    if (c->encrypt)
-        return kw_wrap_size(c, in_len);
-    return in_len < SEMIBLOCK ? 0 : in_len - SEMIBLOCK;
+    /* What unwrapping yields is a semiblock less, but OpenSSL wipes all of it when it fails. */
+    return c->encrypt ? kw_wrap_size(c, in_len) : in_len;
 }
 
 /* KW wraps two semiblocks at least; KWP one byte. `rv` is what the caller's standard calls it. */
@@ -83,7 +82,7 @@ static CK_RV kw_decrypt(struct crypto *c, const uint8_t *in, size_t in_len, CK_R
     size_t cut = good && pkcs7(c) ? padding_check(out, (size_t)len, SEMIBLOCK) : 0;
     if (!good || (pkcs7(c) && cut == 0)) {
         ERR_clear_error();
-        OPENSSL_cleanse(out, in_len - SEMIBLOCK);
+        OPENSSL_cleanse(out, in_len);
         return trace_fail(invalid, "%s: the integrity check failed", c->mech->name);
     }
     *ret_len = (size_t)len - cut;

@@ -51,10 +51,9 @@ static uint64_t session_ids(void)
     uint64_t drawn = atomic_load(ids), none = 0;
     if (drawn != 0)
         return drawn;
-    /* The high bit keeps them apart from the vault's ids. */
     if (ossl_random(&drawn, sizeof drawn) != CKR_OK)
         drawn = 0;
-    drawn |= UINT64_C(1) << 63;
+    drawn |= 1;
     return atomic_compare_exchange_strong(ids, &none, drawn) ? drawn : none;
 }
 

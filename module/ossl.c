@@ -53,6 +53,7 @@ struct ossl {
 };
 
 static struct ossl *_Atomic current;
+static struct ossl *inherited;   /* in a forked child: its parent's, never touched, only not lost */
 
 static struct ossl *ossl_now(void)
 {
@@ -102,7 +103,9 @@ CK_RV ossl_start(void)
         free(ossl);
         return ossl_fail(CKR_GENERAL_ERROR, "loading OpenSSL's default provider");
     }
-    atomic_store_explicit(&current, ossl, memory_order_release);
+    struct ossl *former = atomic_exchange(&current, ossl);
+    if (former != NULL)
+        inherited = former;
     return CKR_OK;
 }
 
