@@ -105,10 +105,8 @@ static enum outcome deleted_named(struct run *run, struct handles *handles)
         handles->n += outcome == OUTCOME_OK;
     }
     if (outcome == OUTCOME_NOT_FOUND && run->client.failure.hint[0] == '\0')
-        failure_hint(&run->client.failure, "reprieve deleted%s lists what there is%s",
-                     run->client.role == ROLE_SO ? " --so" : "",
-                     run->client.role == ROLE_SO ? "; the SO calls private objects by unique id"
-                                                 : "");
+        failure_hint(&run->client.failure, "see what there is with: reprieve deleted%s",
+                     run->client.role == ROLE_SO ? " --so" : "");
     return outcome;
 }
 
@@ -218,8 +216,7 @@ const struct command object_commands[] = {
      NEED_VENDOR | NEED_VAULT | NEED_LOGIN | NEED_WRITE, recover},
     {"purge", "OBJECT...", "Ends deleted objects for good, as SO",
      "Overwrites the key that opens the object: nothing brings it back. Refused, and told why, "
-     "under purge protection before the purge date, and during a hold. " OBJECT_DOC
-     " To the SO the labels of private objects are sealed: give their unique ids.",
+     "under purge protection before the purge date, and during a hold. " OBJECT_DOC,
      purge_options, 1, (size_t)-1, NEED_VENDOR | NEED_VAULT | NEED_SO | NEED_WRITE, purge},
     {0},
 };
