@@ -89,7 +89,7 @@ static CK_RV kw_decrypt(struct crypto *c, const uint8_t *in, size_t in_len, CK_R
     return CKR_OK;
 }
 
-/* ------------------------------------------------------------------ as ciphers, single-part only */
+/* ------------------------------------------------------------------ ciphers, single-part only */
 
 static CK_RV kw_once(struct crypto *c, const uint8_t *in, size_t in_len, uint8_t *out,
                      size_t *ret_len)
@@ -105,7 +105,7 @@ static CK_RV kw_once(struct crypto *c, const uint8_t *in, size_t in_len, uint8_t
     return kw_encrypt(c, in, in_len, CKR_DATA_LEN_RANGE, out, ret_len);
 }
 
-/* ------------------------------------------------------------------ as wrapping */
+/* ------------------------------------------------------------------ wrapping */
 
 static CK_RV kw_wrap(struct crypto *c, const uint8_t *in, size_t in_len, uint8_t *out,
                      size_t *ret_len)
@@ -149,8 +149,8 @@ static CK_RV kw_parse(const struct mech_row *row, const void *p, CK_ULONG len,
     bool short_iv = row->detail == OSSL_AES_WRAP_PAD;
     size_t iv_len = short_iv ? sizeof KWP_IV : sizeof KW_IV;
     if (len != 0 && (p == NULL || len != iv_len))
-        return trace_fail(CKR_MECHANISM_PARAM_INVALID, "%s takes no IV or one of %zu bytes, not %lu",
-                          row->name, iv_len, len);
+        return trace_fail(CKR_MECHANISM_PARAM_INVALID, "%s: IV of %lu bytes, not 0 or %zu",
+                          row->name, len, iv_len);
     memcpy(ret_param->iv.iv, len != 0 ? p : short_iv ? KWP_IV : KW_IV, iv_len);
     ret_param->iv.iv_len = iv_len;
     return CKR_OK;

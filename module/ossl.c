@@ -53,7 +53,8 @@ struct ossl {
 };
 
 static struct ossl *_Atomic current;
-static struct ossl *inherited;   /* in a forked child: its parent's, never touched, only not lost */
+/* In a forked child its parent's: never touched, only not lost. */
+static struct ossl *_Atomic inherited;
 
 static struct ossl *ossl_now(void)
 {
@@ -105,7 +106,7 @@ CK_RV ossl_start(void)
     }
     struct ossl *former = atomic_exchange(&current, ossl);
     if (former != NULL)
-        inherited = former;
+        atomic_store(&inherited, former);
     return CKR_OK;
 }
 
