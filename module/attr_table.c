@@ -167,11 +167,12 @@ unsigned object_kind(CK_OBJECT_CLASS cls, CK_KEY_TYPE key_type)
 }
 
 const struct usage_conflict USAGE_CONFLICTS[] = {
-    {KIND_SECRET, CKA_DECRYPT, CKA_WRAP, false},
-    {KIND_SECRET, CKA_DECRYPT, CKA_UNWRAP, false},
-    {KIND_SECRET, CKA_ENCRYPT, CKA_UNWRAP, false},
-    {KIND_PRIVATE, CKA_DECRYPT, CKA_UNWRAP, false},
-    {KIND_PRIVATE, CKA_DECRYPT, CKA_SIGN, true},
+    {KIND_SECRET, CKA_DECRYPT, CKA_WRAP, false, false},
+    {KIND_SECRET, CKA_DECRYPT, CKA_UNWRAP, false, false},
+    {KIND_SECRET, CKA_ENCRYPT, CKA_UNWRAP, false, false},
+    {KIND_PRIVATE, CKA_DECRYPT, CKA_UNWRAP, false, false},
+    {KIND_PRIVATE, CKA_DECRYPT, CKA_WRAP, true, false},
+    {KIND_PRIVATE, CKA_DECRYPT, CKA_SIGN, false, true},
 };
 const size_t USAGE_CONFLICTS_COUNT = sizeof USAGE_CONFLICTS / sizeof USAGE_CONFLICTS[0];
 

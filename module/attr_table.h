@@ -85,6 +85,7 @@ unsigned object_kind(CK_OBJECT_CLASS cls, CK_KEY_TYPE key_type);
 struct usage_conflict {
     unsigned kinds;
     CK_ATTRIBUTE_TYPE yields, to;
+    bool pair;                   /* `to` is the public half's */
     bool strict_only;            /* the ordinary profile lets both be, and be the default */
 };
 extern const struct usage_conflict USAGE_CONFLICTS[];

@@ -7,16 +7,18 @@
 
 /* ------------------------------------------------------------------ generation */
 
-/* The checked template of a key to be generated. */
+/* The checked template of a key to be generated; public_half: of a pair's private one. */
 static CK_RV generate_begin(struct call *call, const struct mech_row *mech, CK_OBJECT_CLASS cls,
                             const CK_ATTRIBUTE *attributes, CK_ULONG count,
-                            struct vs_vault_info *ret_info, struct attr_list *list)
+                            const struct attr_list *public_half, struct vs_vault_info *ret_info,
+                            struct attr_list *list)
 {
     struct template_context context = {
         .use = TEMPLATE_GENERATE,
         .cls = cls,
         .key_type = mech->key_type,
         .mechanism = mech->type,
+        .public_half = public_half,
     };
     TRY(object_context(call, ret_info, &context));
     TRY(template_apply(&context, attributes, count, list));
@@ -48,7 +50,7 @@ static CK_RV key_generate(struct call *call, const CK_MECHANISM *mechanism,
     TRY(mech_prepare(mechanism, &mech, &param));
     if (mech->generate == NULL || mech->generate->key == NULL)
         return trace_fail(CKR_MECHANISM_INVALID, "%s makes no key", mech->name);
-    TRY(generate_begin(call, mech, CKO_SECRET_KEY, attributes, count, &info, &list));
+    TRY(generate_begin(call, mech, CKO_SECRET_KEY, attributes, count, NULL, &info, &list));
     TRY(mech->generate->key(mech, &param, &list));
     TRY(generate_end(mech, &info, &list));
     return object_make(call, &list, 1, VS_ORIGIN_GENERATED, "KeyGenerate", ret_key);
@@ -92,8 +94,8 @@ static CK_RV pair_generate(struct call *call, const CK_MECHANISM *mechanism,
     if (mech->generate == NULL || mech->generate->pair == NULL)
         return trace_fail(CKR_MECHANISM_INVALID, "%s makes no key pair", mech->name);
     for (size_t i = 0; i < 2; i++)
-        TRY(generate_begin(call, mech, halves[i].cls, halves[i].attributes, halves[i].count, &info,
-                           &lists.each[i]));
+        TRY(generate_begin(call, mech, halves[i].cls, halves[i].attributes, halves[i].count,
+                           i == 1 ? &lists.each[0] : NULL, &info, &lists.each[i]));
     TRY(mech->generate->pair(mech, &param, &lists.each[0], &lists.each[1]));
     for (size_t i = 0; i < 2; i++)
         TRY(generate_end(mech, &info, &lists.each[i]));

@@ -280,6 +280,14 @@ static CK_RV needed_present(const struct applying *a)
 
 /* ------------------------------------------------------------------ defaults */
 
+/* Is the use that this one conflicts with there, in this template or in the pair's other half? */
+static bool conflict_stands(const struct applying *a, const struct usage_conflict *c,
+                            bool fallback)
+{
+    const struct attr_list *list = c->pair ? a->context->public_half : a->list;
+    return list != NULL && attr_bool(list, c->to, fallback);
+}
+
 /* Would CK_TRUE by default join uses that undo each other? */
 static bool usage_yields(const struct applying *a, CK_ATTRIBUTE_TYPE type)
 {
@@ -287,9 +295,9 @@ static bool usage_yields(const struct applying *a, CK_ATTRIBUTE_TYPE type)
         const struct usage_conflict *c = &USAGE_CONFLICTS[i];
         if ((c->kinds & a->kind) == 0 || (c->strict_only && !a->context->strict))
             continue;
-        if (c->yields == type && attr_bool(a->list, c->to, c->strict_only))
+        if (c->yields == type && conflict_stands(a, c, c->strict_only))
             return true;
-        if (c->to == type && attr_bool(a->list, c->yields, false))
+        if (c->to == type && !c->pair && attr_bool(a->list, c->yields, false))
             return true;
     }
     return false;
@@ -352,7 +360,7 @@ static CK_RV usage_agrees(const struct applying *a)
         bool before = base != NULL && attr_set_bool(base, c->yields, false)
                    && attr_set_bool(base, c->to, false);
         if (!before && (c->kinds & a->kind) != 0 && attr_bool(a->list, c->yields, false)
-            && attr_bool(a->list, c->to, false))
+            && conflict_stands(a, c, false))
             return trace_fail(CKR_TEMPLATE_INCONSISTENT,
                               "the strict profile does not join %s with the other use of 0x%lx",
                               trace_attribute_name(c->yields), c->to);

@@ -28,6 +28,7 @@ struct template_context {
     bool user;                   /* the user is logged in: private and secret keys become private */
     bool strict;                 /* vault profile: usage conflicts are refused */
     const struct attr_set *base; /* copy, set: the object as it is */
+    const struct attr_list *public_half; /* the private half of a generated pair: the other one */
     const struct attr *imposed;  /* the using key's CKA_UNWRAP_TEMPLATE or CKA_DERIVE_TEMPLATE: put
                                     where the caller gave nothing, CKR_TEMPLATE_INCONSISTENT where
                                     the caller gave something else; or NULL */
