@@ -49,14 +49,13 @@ static CK_RV call_enter(struct call *call, enum call_id id, CK_SESSION_HANDLE sh
     call->id = id;
     call->session = NULL;
     call->in_flight = &root->in_flight[shard % n].calls;
-    /* counted before the state is read, as C_Finalize takes the state before it reads the count */
+    /* counted before `open` is read, as C_Finalize closes before it reads the count */
     atomic_fetch_add(call->in_flight, 1);
-    const struct module_state *state = atomic_load(&root->state);
-    if (!state) {
+    if (!atomic_load(&root->open)) {
         atomic_fetch_sub(call->in_flight, 1);
         return CKR_CRYPTOKI_NOT_INITIALIZED;
     }
-    call->txnid = vs_store_txnid(state->store);
+    call->txnid = vs_store_txnid(module_state()->store);
     return CKR_OK;
 }
 

@@ -26,11 +26,12 @@ CK_RV C_Initialize(CK_VOID_PTR pInitArgs)
 CK_RV C_Finalize(CK_VOID_PTR pReserved)
 {
     trace_clear();
-    if (!module_state())
-        return CKR_CRYPTOKI_NOT_INITIALIZED;
-    if (pReserved)
+    if (pReserved && module_is_open())
         return call_report(CALL_C_Finalize, trace_fail(CKR_ARGUMENTS_BAD, "pReserved is not NULL"));
-    return call_report(CALL_C_Finalize, module_stop());
+    CK_RV rv = call_report(CALL_C_Finalize, module_stop());
+    if (rv == CKR_OK)
+        trace_close();
+    return rv;
 }
 
 static CK_RV info_get(CK_INFO *info)

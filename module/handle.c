@@ -12,7 +12,6 @@
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #define INDEX_BITS 24u
 #define CHUNK_ENTRIES 256u
@@ -32,11 +31,12 @@ struct entry {
 };
 
 struct shard {
-    _Alignas(64) pthread_mutex_t lock;   /* guards what follows */
+    pthread_mutex_t lock;        /* guards what follows */
     uint32_t free;
     uint32_t *chunks;
     uint32_t n_chunks;
     _Atomic uint32_t live;
+    char apart[64];              /* two shards share no cache line */
 };
 
 /* Open addressing; values are handles; grows by doubling. */
@@ -210,10 +210,9 @@ static void id_forget(struct id_map *map, const struct object *object, CK_OBJECT
 
 CK_RV handle_table_new(struct handle_table **ret_table)
 {
-    /* mapped, not allocated: the directory of chunks is large and nearly always nearly empty */
-    struct handle_table *table = mmap(NULL, sizeof(*table), PROT_READ | PROT_WRITE,
-                                      MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (table == MAP_FAILED)
+    /* untouched pages of it cost nothing: the directory of chunks is large and nearly empty */
+    struct handle_table *table = calloc(1, sizeof(*table));
+    if (!table)
         return CKR_HOST_MEMORY;
     for (size_t i = 0; i < SHARDS; i++) {
         pthread_mutex_init(&table->shards[i].lock, NULL);
@@ -244,7 +243,7 @@ void handle_table_free(struct handle_table *table)
         free(table->chunks[i]);
     pthread_mutex_destroy(&table->ids.lock);
     free(table->ids.slots);
-    munmap(table, sizeof(*table));
+    free(table);
 }
 
 /* The entry becomes live; the handle names it. */

@@ -3,6 +3,7 @@
 
 #include <openssl/params.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "key_parts.h"
@@ -27,8 +28,8 @@ CK_ULONG view_ulong(struct attr_view view, CK_ATTRIBUTE_TYPE type)
     return value;
 }
 
-/* One block of secret memory holds the structure and, for secret keys, the value behind it. */
-static CK_RV key_alloc(size_t secret_len, struct key_material **ret_key)
+/* One block of secret memory holds the structure and the value behind it. */
+static CK_RV secret_alloc(size_t secret_len, struct key_material **ret_key)
 {
     size_t size = sizeof(struct key_material) + secret_len;
     struct key_material *key = vs_secret_alloc(size);
@@ -47,8 +48,8 @@ static CK_RV secret_key_new(struct attr_view view, struct key_material **ret_key
     const struct attr *value = view_find(view, CKA_VALUE);
     if (!value)
         return trace_fail(CKR_KEY_TYPE_INCONSISTENT, "the key has no value");
-    struct key_material *key;
-    TRY(key_alloc(value->len, &key));
+    struct key_material *key = NULL;
+    TRY(secret_alloc(value->len, &key));
     memcpy(key + 1, value->value, value->len);
     key->secret = (const uint8_t *)(key + 1);
     key->secret_len = value->len;
@@ -67,8 +68,12 @@ static CK_RV pair_half_new(struct attr_view view, CK_OBJECT_CLASS cls, CK_KEY_TY
         TRY(rsa_pkey_new(view, private, &pkey, &shape));
     else
         TRY(ec_pkey_new(view, private, &pkey, &shape));
-    struct key_material *key;
-    TRY(key_alloc(0, &key));
+    /* nothing secret but what OpenSSL holds; secret memory would hide the EVP_PKEY, in a forked
+     * child for ever, from leak checkers */
+    struct key_material *key = calloc(1, sizeof *key);
+    if (!key)
+        return trace_fail(CKR_HOST_MEMORY, "no memory for a key");
+    atomic_init(&key->refs, 1);
     key->pkey = pkey;
     pkey = NULL;
     key->bits = shape.bits;
@@ -107,7 +112,10 @@ void key_material_unref(struct key_material *key)
     if (!key || atomic_fetch_sub_explicit(&key->refs, 1, memory_order_acq_rel) != 1)
         return;
     EVP_PKEY_free(key->pkey);
-    vs_secret_free(key->owned, key->owned_len);
+    if (key->owned)
+        vs_secret_free(key->owned, key->owned_len);
+    else
+        free(key);
 }
 
 CK_RV pkey_parts_init(struct pkey_parts *parts, size_t bytes)

@@ -16,6 +16,9 @@
 
 /* The one global: everything else hangs off the page it points to. */
 static struct module_root *_Atomic root_page;
+/* The states made in this process and, in a child, its parents': those are never touched, as is one
+ * abandoned at exit. Lost on purpose, which leak checkers should not take for a mistake. */
+static struct module_state *_Atomic known_states;
 
 static struct module_root *root_map(void)
 {
@@ -62,6 +65,12 @@ struct module_state *module_state(void)
 {
     struct module_root *root = module_root();
     return root ? atomic_load(&root->state) : NULL;
+}
+
+bool module_is_open(void)
+{
+    struct module_root *root = module_root();
+    return root && atomic_load(&root->open);
 }
 
 static void state_free(struct module_state *state)
@@ -126,7 +135,10 @@ static CK_RV start_locked(struct module_root *root, const char *reserved)
     if (rv == CKR_OK) {
         rv = state_start(state, reserved);
         if (rv == CKR_OK) {
+            state->known_before = atomic_load(&known_states);
+            atomic_store(&known_states, state);
             atomic_store(&root->state, state);
+            atomic_store(&root->open, true);
             return CKR_OK;
         }
         state_free(state);   /* the trace stays open: it is told of the failure */
@@ -148,7 +160,7 @@ CK_RV module_start(const char *reserved)
     return rv;
 }
 
-/* Calls that began before the state was taken away still use it. */
+/* Calls that began before the module was closed to new ones. */
 static void calls_wait(struct module_root *root)
 {
     for (size_t i = 0; i < sizeof(root->in_flight) / sizeof(root->in_flight[0]); i++)
@@ -160,22 +172,29 @@ static void calls_wait(struct module_root *root)
         }
 }
 
+static void stop_locked(struct module_root *root)
+{
+    struct module_state *state = atomic_load(&root->state);
+    calls_wait(root);
+    if (OPENSSL_init_crypto(0, NULL) == 1) {
+        atomic_store(&known_states, state->known_before);
+        state_free(state);
+    } else {
+        state_abandon(state);
+    }
+    atomic_store(&root->state, NULL);
+    ossl_stop();
+}
+
 CK_RV module_stop(void)
 {
     struct module_root *root = module_root();
     if (!root)
         return CKR_CRYPTOKI_NOT_INITIALIZED;
     pthread_mutex_lock(&root->lock);
-    struct module_state *state = atomic_exchange(&root->state, NULL);
-    if (state) {
-        calls_wait(root);
-        if (OPENSSL_init_crypto(0, NULL) == 1)
-            state_free(state);
-        else
-            state_abandon(state);
-        ossl_stop();
-        trace_close();
-    }
+    bool was_open = atomic_exchange(&root->open, false);
+    if (was_open)
+        stop_locked(root);
     pthread_mutex_unlock(&root->lock);
-    return state ? CKR_OK : CKR_CRYPTOKI_NOT_INITIALIZED;
+    return was_open ? CKR_OK : CKR_CRYPTOKI_NOT_INITIALIZED;
 }

@@ -12,7 +12,8 @@
 
 /* What is in that page. */
 struct module_root {
-    struct module_state *_Atomic state;
+    _Atomic bool open;               /* calls may begin */
+    struct module_state *_Atomic state;  /* stays until those that have begun are through */
     pthread_mutex_t lock;            /* C_Initialize and C_Finalize, one at a time */
     _Atomic int trace_fd;            /* descriptor + 1; 0: none */
     pid_t pid;                       /* where the kernel cannot wipe: whose page this is; else 0 */
@@ -27,10 +28,12 @@ struct module_state {
     struct handle_table *handles;
     struct session_pool *sessions;
     struct slot_table *slots;
-    _Atomic uint64_t session_ids;    /* a random number in session objects' CKA_UNIQUE_ID; 0: none yet */
+    struct module_state *known_before;   /* see module_state.c: those of parent processes */
+    _Atomic uint64_t session_ids;    /* random, for session objects' CKA_UNIQUE_ID; 0: none yet */
 };
-/* NULL when not initialised in this process. */
+/* For use within a call, where it is never NULL. */
 struct module_state *module_state(void);
+bool module_is_open(void);
 CK_RV module_start(const char *reserved);   /* C_Initialize: pReserved, or NULL */
 CK_RV module_stop(void);                    /* C_Finalize */
 #endif

@@ -135,7 +135,7 @@ static void death_is_told(void **state)
     struct object *object = object_of(3, 0), *next = object_of(3, 0);
     struct key_material *key = calloc(1, sizeof(*key));
     CK_OBJECT_HANDLE handle;
-    key->refs = 2;
+    key->refs = 2;               /* one is never given back: it is not made as keys are */
     object->key = key;
     assert_int_equal(handle_add(table, object_ref(object), &handle), CKR_OK);
     uint64_t epoch = handle_epoch(table);
@@ -147,7 +147,7 @@ static void death_is_told(void **state)
     assert_true(next->dead);
     object_unref(next);
     object_unref(object);
-    key_material_unref(key);
+    free(key);
 }
 
 static void *churn(void *ctx)
