@@ -5,7 +5,7 @@
 #include "call.h"
 #include "template.h"
 
-#define SET_TRIES 8
+#define SET_TRIES 64      /* each failure is somebody else's success */
 
 /* ------------------------------------------------------------------ lifecycle */
 
@@ -146,16 +146,21 @@ static CK_RV rpv_set(struct call *call, const struct object *object,
 
 /* ------------------------------------------------------------------ ordinary attributes */
 
-static CK_RV changed_set(struct call *call, const struct object *object,
-                         const CK_ATTRIBUTE *attributes, CK_ULONG count, struct attr_set **ret_set)
+/* The object as it will be: a snapshot without a handle. */
+static CK_RV object_changed(const struct object *object, struct template_context context,
+                            const CK_ATTRIBUTE *attributes, CK_ULONG count,
+                            struct object **ret_changed)
 {
     AUTO(attr_list) struct attr_list list;
     attr_list_init(&list);
-    struct vs_vault_info info;
-    struct template_context context = {.use = TEMPLATE_SET, .base = object->attrs};
-    TRY(object_context(call, &info, &context));
+    struct attr_set *attrs = NULL;
+    context.use = TEMPLATE_SET;
+    context.base = object->attrs;
     TRY(template_apply(&context, attributes, count, &list));
-    return attr_set_new(&list, ret_set);
+    TRY(attr_set_new(&list, &attrs));
+    TRY(object_new(attrs, ret_changed));
+    (*ret_changed)->header = object->header;
+    return CKR_OK;
 }
 
 /* The new snapshot goes behind the handle; the key is the same. */
@@ -198,14 +203,12 @@ static CK_RV token_store(struct call *call, const struct object *object, struct 
 }
 
 /* VS_STALE in *ret_status: somebody else changed it meanwhile; read again. */
-static CK_RV token_set(struct call *call, struct object *object, const CK_ATTRIBUTE *attributes,
+static CK_RV token_set(struct call *call, struct object *object,
+                       const struct template_context *context, const CK_ATTRIBUTE *attributes,
                        CK_ULONG count, int *ret_status)
 {
     AUTO(object) struct object *changed = NULL;
-    struct attr_set *attrs = NULL;
-    TRY(changed_set(call, object, attributes, count, &attrs));
-    TRY(object_new(attrs, &changed));
-    changed->header = object->header;
+    TRY(object_changed(object, *context, attributes, count, &changed));
     TRY(token_store(call, object, changed, ret_status));
     if (*ret_status != VS_OK)
         return CKR_OK;
@@ -217,27 +220,24 @@ static CK_RV token_set(struct call *call, struct object *object, const CK_ATTRIB
 
 /* Two sessions may change one session object: one after the other, or a one-way attribute set by
  * one would be lost by the other. */
-static CK_RV session_object_set(struct call *call, CK_OBJECT_HANDLE handle,
+static CK_RV session_set_locked(CK_OBJECT_HANDLE handle, const struct template_context *context,
                                 const CK_ATTRIBUTE *attributes, CK_ULONG count)
 {
     AUTO(object) struct object *object = handle_get(module_state()->handles, handle);
+    struct object *changed = NULL;
     if (object == NULL)
         return CKR_OBJECT_HANDLE_INVALID;
-    struct attr_set *attrs = NULL;
-    struct object *changed = NULL;
-    TRY(changed_set(call, object, attributes, count, &attrs));
-    TRY(object_new(attrs, &changed));
-    changed->header = object->header;
+    TRY(object_changed(object, *context, attributes, count, &changed));
     snapshot_replace(object, changed);
     return CKR_OK;
 }
 
-static CK_RV session_set(struct call *call, CK_OBJECT_HANDLE handle,
-                         const CK_ATTRIBUTE *attributes, CK_ULONG count)
+static CK_RV session_set(struct slot *slot, CK_OBJECT_HANDLE handle,
+                         const struct template_context *context, const CK_ATTRIBUTE *attributes,
+                         CK_ULONG count)
 {
-    struct slot *slot = call->session->slot;
     pthread_rwlock_wrlock(&slot->lock);
-    CK_RV rv = session_object_set(call, handle, attributes, count);
+    CK_RV rv = session_set_locked(handle, context, attributes, count);
     pthread_rwlock_unlock(&slot->lock);
     return rv;
 }
@@ -263,6 +263,9 @@ CK_RV object_attributes_set(struct call *call, CK_OBJECT_HANDLE handle,
                             const CK_ATTRIBUTE *attributes, CK_ULONG count)
 {
     bool lifecycle = names_rpv(attributes, count);
+    struct vs_vault_info info;
+    struct template_context context = {0};
+    TRY(object_context(call, &info, &context));
     for (int tries = 0; tries < SET_TRIES; tries++) {
         AUTO(object) struct object *object = NULL;
         int status = VS_OK;
@@ -271,8 +274,8 @@ CK_RV object_attributes_set(struct call *call, CK_OBJECT_HANDLE handle,
         if (lifecycle)
             return rpv_set(call, object, attributes, count);
         if ((object->bits & OBJ_TOKEN) == 0)
-            return session_set(call, handle, attributes, count);
-        TRY(token_set(call, object, attributes, count, &status));
+            return session_set(call->session->slot, handle, &context, attributes, count);
+        TRY(token_set(call, object, &context, attributes, count, &status));
         if (status != VS_STALE && status != VS_WRONG_STATE)   /* deleted: the next look tells */
             return lifecycle_status(status, "changing an object");
         call->txnid = vs_store_txnid(module_state()->store);

@@ -27,6 +27,22 @@ static int setup(void **state)
     return start(NULL);
 }
 
+/* A second process, forked before the module is loaded; it waits to be told. */
+static struct lockstep step;
+static pid_t other_process;
+static int delete_elsewhere(void *ctx);
+
+static int setup_two(void **state)
+{
+    (void)state;
+    harness_fail_hook = _fail;
+    harness_init(&h, NULL);
+    lockstep_init(&step);
+    other_process = fork_start(delete_elsewhere, (void *)(uintptr_t)"elsewhere");
+    rw = harness_start(&h);
+    return 0;
+}
+
 static int setup_unprotected(void **state)
 {
     (void)state;
@@ -327,18 +343,16 @@ static void a_running_operation_ends(void **state)
 static int delete_elsewhere(void *ctx)
 {
     const char *label = ctx;
-    struct harness child = h;
-    harness_fail_hook = NULL;
-    child.dl = NULL;
-    harness_load(&child);
-    harness_slot(&child);
-    CK_SESSION_HANDLE session = harness_session_rw(&child);
-    harness_login(&child, session, CKU_USER);
+    lockstep_child(&step);
+    lockstep_wait(&step);
+    harness_load(&h);
+    harness_slot(&h);
+    CK_SESSION_HANDLE session = harness_session_rw(&h);
+    harness_login(&h, session, CKU_USER);
     CK_ATTRIBUTE wanted = ATTR_BYTES(CKA_LABEL, label, strlen(label));
-    CK_OBJECT_HANDLE key = harness_find(&child, session, &wanted, 1);
-    CK_RV rv = child.f->C_DestroyObject(session, key);
-    harness_unload(&child);
-    return rv == CKR_OK ? 0 : 1;
+    OK(h.f->C_DestroyObject(session, harness_find(&h, session, &wanted, 1)));
+    harness_unload(&h);
+    return 0;
 }
 
 static void a_delete_elsewhere_is_seen_at_once(void **state)
@@ -349,7 +363,9 @@ static void a_delete_elsewhere_is_seen_at_once(void **state)
     CK_ULONG len = sizeof block;
     OK(h.f->C_EncryptInit(rw, &ecb, key));
     OK(h.f->C_EncryptUpdate(rw, block, 16, block, &len));
-    assert_int_equal(fork_run(delete_elsewhere, (void *)(uintptr_t)"elsewhere"), 0);
+    lockstep_tell(&step);
+    assert_int_equal(fork_wait(other_process), 0);
+    lockstep_done(&step);
     len = sizeof block;
     CHECK(h.f->C_EncryptUpdate(rw, block, 16, block, &len) != CKR_OK);
     EXPECT(h.f->C_EncryptInit(rw, &ecb, key), CKR_KEY_HANDLE_INVALID);
@@ -398,7 +414,7 @@ int main(void)
         PROTECTED(labels_may_be_used_again),
         PROTECTED(a_destroying_loop_purges_nothing),
         PROTECTED(a_running_operation_ends),
-        PROTECTED(a_delete_elsewhere_is_seen_at_once),
+        cmocka_unit_test_setup_teardown(a_delete_elsewhere_is_seen_at_once, setup_two, teardown),
         cmocka_unit_test_setup_teardown(unprotected_purge_is_final, setup_unprotected, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
