@@ -9,12 +9,12 @@
 
 #include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/provider.h>
 #include <openssl/rand.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "ossl_provider.h"
 #include "trace.h"
 
 const struct digest_row DIGESTS[DIGEST_COUNT] = {
@@ -44,8 +44,7 @@ static const char *const CIPHER_NAMES[OSSL_CIPHER_COUNT][KEY_LENS] = {
 };
 
 struct ossl {
-    OSSL_LIB_CTX *libctx;
-    OSSL_PROVIDER *provider;
+    struct ossl_provider provider;
     EVP_MD *_Atomic mds[DIGEST_COUNT];
     EVP_CIPHER *_Atomic ciphers[OSSL_CIPHER_COUNT][KEY_LENS];
     EVP_MAC *_Atomic hmac;
@@ -86,9 +85,7 @@ static void ossl_free(struct ossl *ossl)
             EVP_CIPHER_free(ossl->ciphers[i][j]);
     EVP_MAC_free(ossl->hmac);
     EVP_MAC_free(ossl->cmac);
-    if (ossl->provider != NULL)
-        OSSL_PROVIDER_unload(ossl->provider);
-    OSSL_LIB_CTX_free(ossl->libctx);
+    ossl_provider_done(&ossl->provider);
 }
 
 CK_RV ossl_start(void)
@@ -96,13 +93,10 @@ CK_RV ossl_start(void)
     struct ossl *ossl = calloc(1, sizeof *ossl);
     if (ossl == NULL)
         return trace_fail(CKR_HOST_MEMORY, "no memory for OpenSSL's state");
-    ossl->libctx = OSSL_LIB_CTX_new();
-    if (ossl->libctx != NULL)
-        ossl->provider = OSSL_PROVIDER_load(ossl->libctx, "default");
-    if (ossl->provider == NULL) {
-        ossl_free(ossl);
+    CK_RV rv = ossl_provider_init(&ossl->provider);
+    if (rv != CKR_OK) {
         free(ossl);
-        return ossl_fail(CKR_GENERAL_ERROR, "loading OpenSSL's default provider");
+        return rv;
     }
     struct ossl *former = atomic_exchange(&current, ossl);
     if (former != NULL)
@@ -121,7 +115,12 @@ void ossl_stop(void)
 OSSL_LIB_CTX *ossl_libctx(void)
 {
     struct ossl *ossl = ossl_now();
-    return ossl == NULL ? NULL : ossl->libctx;
+    return ossl == NULL ? NULL : ossl->provider.libctx;
+}
+
+EVP_PKEY_CTX *ossl_pkey_ctx(const char *type)
+{
+    return EVP_PKEY_CTX_new_from_name(ossl_libctx(), ossl_key_type(type), NULL);
 }
 
 /* A getter of a row that is fetched when first asked for; of two threads that race to fetch, the
@@ -131,7 +130,7 @@ OSSL_LIB_CTX *ossl_libctx(void)
         type *have_ = atomic_load_explicit(place, memory_order_acquire);                           \
         if (have_ != NULL)                                                                         \
             return have_;                                                                          \
-        type *made_ = type##_fetch(ossl->libctx, name, NULL);                                      \
+        type *made_ = type##_fetch(ossl->provider.libctx, name, NULL);                                      \
         if (made_ == NULL || atomic_compare_exchange_strong(place, &have_, made_)) {               \
             if (made_ == NULL)                                                                     \
                 (void)ossl_fail(CKR_GENERAL_ERROR, name);                                          \
