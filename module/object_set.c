@@ -30,23 +30,29 @@ static CK_RV prohibited(const char *why)
     return trace_fail(CKR_ACTION_PROHIBITED, "%s", why);
 }
 
+/* What the store refuses, in words a person can act on. */
+static const struct refusal {
+    int status;
+    CK_RV rv;
+    const char *why;
+} REFUSALS[] = {
+    {VS_RETAINED, CKR_ACTION_PROHIBITED,
+     "purge protection keeps it until its purge date (CKA_RPV_PURGE_AT); it can be recovered"},
+    {VS_HELD, CKR_ACTION_PROHIBITED, "a hold stands: release it first"},
+    {VS_LOCKED, CKR_ACTION_PROHIBITED, "the object or its vault is locked: unlock it first"},
+    {VS_DENIED, CKR_ACTION_PROHIBITED, "who is logged in may not do this"},
+    {VS_WRONG_STATE, CKR_ACTION_PROHIBITED, "its state does not allow this"},
+    {VS_POLICY, CKR_ATTRIBUTE_VALUE_INVALID, "the date may only move later"},
+    {VS_NOT_FOUND, CKR_OBJECT_HANDLE_INVALID, "the object is gone"},
+    {VS_REVOKED, CKR_OBJECT_HANDLE_INVALID, "the object is gone"},
+};
+
 CK_RV lifecycle_status(int status, const char *what)
 {
-    switch (status) {
-    case VS_RETAINED:
-    case VS_HELD:
-    case VS_LOCKED:
-    case VS_DENIED:
-    case VS_WRONG_STATE:
-        return trace_fail(CKR_ACTION_PROHIBITED, "%s: %s", what, vs_status_name(status));
-    case VS_POLICY:
-        return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID, "%s: the date may only move later", what);
-    case VS_NOT_FOUND:
-    case VS_REVOKED:
-        return trace_fail(CKR_OBJECT_HANDLE_INVALID, "%s: the object is gone", what);
-    default:
-        return store_status(status, what);
-    }
+    for (size_t i = 0; i < sizeof REFUSALS / sizeof REFUSALS[0]; i++)
+        if (REFUSALS[i].status == status)
+            return trace_fail(REFUSALS[i].rv, "%s: %s", what, REFUSALS[i].why);
+    return store_status(status, what);
 }
 
 static bool digits_parse(const uint8_t *text, size_t len, int *ret_value)

@@ -190,8 +190,8 @@ static int recover_run(struct commit_txn *txn, void *ctx)
     VS_TRY(generation_retire(txn, &live, principal));
     vault.live = g.number;
     VS_TRY(vault_put(txn, &vault));
-    snprintf(detail, sizeof(detail), "generation %u deleted, to be purged at %lld",
-             (unsigned)live.number, (long long)live.purge_at);
+    snprintf(detail, sizeof(detail), "generation %u deleted, to be purged at %s",
+             (unsigned)live.number, time_text(live.purge_at).text);
     entry.detail = detail;
     return audit_append(txn, &entry);
 }
@@ -242,8 +242,8 @@ static int generation_purge(struct vs_store *store, struct generation_change *ch
         const struct audit_entry entry = {.vault = change->vault, .generation = change->number,
                                           .operation = "VaultPurge", .result = status,
                                           .principal = role_name(change->role), .detail = detail};
-        snprintf(detail, sizeof(detail), "refused: retained until %lld",
-                 (long long)change->purge_at);
+        snprintf(detail, sizeof(detail), "refused: retained until %s",
+                 time_text(change->purge_at).text);
         audit_refusal(store, &entry);
     }
     return status == VS_OK ? purge_finish(store) : status;

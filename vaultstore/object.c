@@ -276,7 +276,8 @@ static int delete_step(struct commit_txn *txn, struct change *c)
     c->header.deleted_at = txn->clock.now;
     c->header.purge_at = policy_purge_date(&c->live.policy, txn->clock.now);
     actor_name(txn->store, role_name(login_role(c->login)), c->header.deleted_by);
-    snprintf(c->detail, sizeof(c->detail), "to be purged at %lld", (long long)c->header.purge_at);
+    snprintf(c->detail, sizeof(c->detail), "to be purged at %s",
+             time_text(c->header.purge_at).text);
     return VS_OK;
 }
 
@@ -315,7 +316,7 @@ static int postpone_step(struct commit_txn *txn, struct change *c)
     if (c->purge_at < c->before.purge_at || c->purge_at > PURGE_AT_MAX)
         return VS_POLICY;
     c->header.purge_at = c->purge_at;
-    snprintf(c->detail, sizeof(c->detail), "to be purged at %lld", (long long)c->purge_at);
+    snprintf(c->detail, sizeof(c->detail), "to be purged at %s", time_text(c->purge_at).text);
     return VS_OK;
 }
 

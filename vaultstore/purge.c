@@ -332,8 +332,8 @@ int vs_object_purge(struct vs_store *store, uint32_t vault, struct vs_login *log
                                           .operation = "KeyPurge", .result = status, .id = id,
                                           .principal = role_name(login_role(login)),
                                           .detail = detail};
-        snprintf(detail, sizeof(detail), "refused: %s until %lld",
-                 status == VS_HELD ? "held" : "retained", (long long)p.purge_at);
+        snprintf(detail, sizeof(detail), "refused: %s until %s",
+                 status == VS_HELD ? "held" : "retained", time_text(p.purge_at).text);
         audit_refusal(store, &entry);
     }
     if (status == VS_OK)

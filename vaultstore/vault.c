@@ -422,8 +422,8 @@ static int init_run(struct commit_txn *txn, void *ctx)
     VS_TRY(init_fresh(txn, init, &fresh));
     if (init->former != 0) {
         VS_TRY(generation_retire(txn, &former, "so"));
-        snprintf(detail, sizeof(detail), "generation %u deleted, to be purged at %lld",
-                 (unsigned)former.number, (long long)former.purge_at);
+        snprintf(detail, sizeof(detail), "generation %u deleted, to be purged at %s",
+                 (unsigned)former.number, time_text(former.purge_at).text);
     }
     vault.live = fresh.number;
     VS_TRY(vault_put(txn, &vault));
