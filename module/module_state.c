@@ -19,6 +19,8 @@ static struct module_root *_Atomic root_page;
 /* The states made in this process and, in a child, its parents': those are never touched, as is one
  * abandoned at exit. Lost on purpose, which leak checkers should not take for a mistake. */
 static struct module_state *_Atomic known_states;
+/* Survives C_Finalize and fork, so that handles from before mean nothing after. */
+static _Atomic unsigned starts;
 
 static struct module_root *root_map(void)
 {
@@ -67,6 +69,11 @@ struct module_state *module_state(void)
     return root ? atomic_load(&root->state) : NULL;
 }
 
+unsigned module_starts(void)
+{
+    return atomic_load(&starts);
+}
+
 bool module_is_open(void)
 {
     struct module_root *root = module_root();
@@ -84,13 +91,12 @@ static void state_free(struct module_state *state)
     free(state);
 }
 
-/* When the host finalises from its own exit handler OpenSSL may have gone: what holds its contexts
- * is left to the end of the process, which is near. */
+/* When the host finalises from its own exit handler OpenSSL may have gone: what holds its contexts,
+ * in the store too, is left to the end of the process, which is near. Only the logins go. */
 static void state_abandon(struct module_state *state)
 {
     session_pool_end_searches(state->sessions);
     slot_table_free(state->slots);
-    vs_store_close(state->store);
 }
 
 static CK_RV store_open(struct module_state *state)
@@ -131,6 +137,7 @@ static CK_RV start_locked(struct module_root *root, const char *reserved)
     struct module_state *state = calloc(1, sizeof(*state));
     if (!state)
         return CKR_HOST_MEMORY;
+    atomic_fetch_add(&starts, 1);
     CK_RV rv = ossl_start();
     if (rv == CKR_OK) {
         rv = state_start(state, reserved);

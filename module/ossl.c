@@ -49,11 +49,19 @@ struct ossl {
     EVP_CIPHER *_Atomic ciphers[OSSL_CIPHER_COUNT][KEY_LENS];
     EVP_MAC *_Atomic hmac;
     EVP_MAC *_Atomic cmac;
+    struct ossl *lost_before;
 };
 
 static struct ossl *_Atomic current;
-/* In a forked child its parent's: never touched, only not lost. */
-static struct ossl *_Atomic inherited;
+/* In a forked child its parents'; also one abandoned at exit. Never used, only not lost to leak
+ * checkers. */
+static struct ossl *_Atomic lost;
+
+static void ossl_lose(struct ossl *ossl)
+{
+    ossl->lost_before = atomic_load(&lost);
+    atomic_store(&lost, ossl);
+}
 
 static struct ossl *ossl_now(void)
 {
@@ -100,15 +108,20 @@ CK_RV ossl_start(void)
     }
     struct ossl *former = atomic_exchange(&current, ossl);
     if (former != NULL)
-        atomic_store(&inherited, former);
+        ossl_lose(former);
     return CKR_OK;
 }
 
 void ossl_stop(void)
 {
     struct ossl *ossl = atomic_exchange(&current, NULL);
-    if (ossl != NULL && OPENSSL_init_crypto(0, NULL) == 1)
-        ossl_free(ossl);
+    if (ossl == NULL)
+        return;
+    if (OPENSSL_init_crypto(0, NULL) != 1) {
+        ossl_lose(ossl);
+        return;
+    }
+    ossl_free(ossl);
     free(ossl);
 }
 
