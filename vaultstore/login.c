@@ -34,19 +34,21 @@ void actor_name(const struct vs_store *store, const char *principal, char ret_na
 
 /* ------------------------------------------------------------------ pin.lock */
 
-struct pin_lock { int fd; struct flock range; };
+struct pin_lock { pthread_mutex_t *mutex; int fd; struct flock range; };
 
 /* Unlocked by hand, not by the close alone: a child forked meanwhile holds a copy of it. */
 static void pin_lock_auto(struct pin_lock *lock)
 {
-    if (lock->fd < 0)
-        return;
-    lock->range.l_type = F_UNLCK;
-    (void)fcntl(lock->fd, F_OFD_SETLK, &lock->range);
-    close(lock->fd);
+    if (lock->fd >= 0) {
+        lock->range.l_type = F_UNLCK;
+        (void)fcntl(lock->fd, F_OFD_SETLK, &lock->range);
+        close(lock->fd);
+    }
+    if (lock->mutex != NULL)
+        pthread_mutex_unlock(lock->mutex);
 }
 
-/* A file description of its own for every check, so that threads exclude each other too. */
+/* The mutex is for the threads of this process, the file for other processes. */
 static int pin_lock_take(struct vs_store *store, uint32_t generation, enum vs_role role,
                          struct pin_lock *lock)
 {
@@ -55,6 +57,8 @@ static int pin_lock_take(struct vs_store *store, uint32_t generation, enum vs_ro
 
     if (n < 0 || (size_t)n >= sizeof(path))
         return VS_E_PERM;
+    lock->mutex = &store->pin_locks[(generation * 4 + (uint32_t)role) % PIN_LOCKS];
+    pthread_mutex_lock(lock->mutex);
     lock->range = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1,
                                  .l_start = (off_t)generation * 4 + (off_t)role};
     lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);

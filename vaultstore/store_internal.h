@@ -60,6 +60,9 @@ struct live_entry {
     struct generation generation;
 };
 
+/* Threads that check PINs exclude each other here before they turn to the file pin.lock. */
+#define PIN_LOCKS 8u
+
 /* Who this process is, for the audit. */
 struct process_identity {
     uint32_t uid, pid;
@@ -84,6 +87,8 @@ struct vs_store {
     pthread_mutex_t clock_lock;
     uint64_t clock_txnid;       /* of the anchor below; 0: none */
     struct clock_anchor clock_anchor;
+
+    pthread_mutex_t pin_locks[PIN_LOCKS];
 
     _Atomic int64_t sweep_after; /* seconds of the boot clock: no sweep in passing before */
 };
