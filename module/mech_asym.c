@@ -4,7 +4,7 @@
 CK_RV asym_ready(struct crypto *c, int (*init)(EVP_PKEY_CTX *), struct asym_ctx **ret_ctx)
 {
     if (!c->ctx) {
-        /* not secret memory: the contexts in it are the heap's, and would be lost to leak checkers */
+        /* Not secret memory: leak checkers would lose the contexts in it, which are the heap's. */
         struct asym_ctx *ctx = OPENSSL_zalloc(sizeof *ctx);
         if (!ctx)
             return CKR_HOST_MEMORY;

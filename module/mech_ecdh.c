@@ -5,7 +5,7 @@
 
 #include "trace.h"
 
-/* The derivations: hash(secret, counter, info) of X9.63, hash(counter, secret, info) of SP 800-56A. */
+/* The derivations: hash(secret, counter, info) in X9.63; SP 800-56A puts the counter first. */
 struct kdf_row { CK_EC_KDF_TYPE kdf; enum digest_id hash; bool counter_first; };
 static const struct kdf_row KDFS[] = {
     {CKD_SHA1_KDF, DIGEST_SHA1, false},
