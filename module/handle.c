@@ -251,8 +251,9 @@ void handle_table_free(struct handle_table *table)
     free(table);
 }
 
-/* The entry becomes live; the handle names it. */
-static CK_RV handle_make(struct handle_table *table, struct object *object)
+/* The entry becomes live; the handle names it. From then on another thread may end the object. */
+static CK_RV handle_make(struct handle_table *table, struct object *object,
+                         CK_OBJECT_HANDLE *ret_handle)
 {
     uint32_t index = 0;
     TRY(shard_take(table, shard_of(table, object->session), &index));
@@ -261,6 +262,7 @@ static CK_RV handle_make(struct handle_table *table, struct object *object)
     entry->generation++;
     object->handle =
         table->base | ((CK_OBJECT_HANDLE)entry->generation << INDEX_BITS) | index;
+    *ret_handle = object->handle;
     entry->object = object;
     entry_unlock(entry);
     return CKR_OK;
@@ -276,20 +278,18 @@ static CK_RV token_add(struct handle_table *table, struct object *object, CK_OBJ
         object_unref(object);
         return CKR_OK;
     }
-    TRY(handle_make(table, object));
+    struct id_slot made = {object->slot, object->header.id, 0};
+    TRY(handle_make(table, object, &made.handle));
     map->used += at->handle != REMOVED;
-    *at = (struct id_slot){object->slot, object->header.id, object->handle};
-    *handle = object->handle;
+    *at = made;
+    *handle = made.handle;
     return CKR_OK;
 }
 
 CK_RV handle_add(struct handle_table *table, struct object *object, CK_OBJECT_HANDLE *ret_handle)
 {
-    if (object->session) {
-        TRY(handle_make(table, object));
-        *ret_handle = object->handle;
-        return CKR_OK;
-    }
+    if (object->session)
+        return handle_make(table, object, ret_handle);
     pthread_mutex_lock(&table->ids.lock);
     CK_RV rv = token_add(table, object, ret_handle);
     pthread_mutex_unlock(&table->ids.lock);
