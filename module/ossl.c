@@ -1,18 +1,18 @@
 /*
  * OpenSSL, as the module sees it. See ossl.h.
  *
- * Everything hangs off one pointer that ossl_start sets anew, so a forked child that initialises
- * again never touches what the parent had. Algorithms are fetched at first use and published
+ * Everything hangs off one pointer. A forked child that initialises makes its own and never touches
+ * what the parent had. Algorithms are fetched at first use and published
  * atomically: C_Initialize stays fast and the hot path takes no lock.
  */
 #include "ossl.h"
 
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/rand.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "ossl_provider.h"
 #include "trace.h"
@@ -49,19 +49,15 @@ struct ossl {
     EVP_CIPHER *_Atomic ciphers[OSSL_CIPHER_COUNT][KEY_LENS];
     EVP_MAC *_Atomic hmac;
     EVP_MAC *_Atomic cmac;
-    struct ossl *lost_before;
+    pid_t pid;                   /* of the process that made it */
+    struct ossl *made_before;    /* by its parent: never touched, only not lost to leak checkers */
 };
 
-static struct ossl *_Atomic current;
-/* In a forked child its parents'; also one abandoned at exit. Never used, only not lost to leak
- * checkers. */
-static struct ossl *_Atomic lost;
-
-static void ossl_lose(struct ossl *ossl)
-{
-    ossl->lost_before = atomic_load(&lost);
-    atomic_store(&lost, ossl);
-}
+static struct ossl *_Atomic current;    /* NULL: stopped */
+/* Kept from one start to the next: a thread that used a library context has OpenSSL's handlers to
+ * run when it ends, and they use the context; no lock of OpenSSL's keeps it from being freed
+ * meanwhile, and no one can know when the host's threads end. */
+static struct ossl *_Atomic made;
 
 static struct ossl *ossl_now(void)
 {
@@ -84,45 +80,30 @@ const struct digest_row *digest_by_mgf(CK_RSA_PKCS_MGF_TYPE mgf)
     return NULL;
 }
 
-static void ossl_free(struct ossl *ossl)
-{
-    for (size_t i = 0; i < DIGESTS_COUNT; i++)
-        EVP_MD_free(ossl->mds[i]);
-    for (size_t i = 0; i < OSSL_CIPHER_COUNT; i++)
-        for (size_t j = 0; j < KEY_LENS; j++)
-            EVP_CIPHER_free(ossl->ciphers[i][j]);
-    EVP_MAC_free(ossl->hmac);
-    EVP_MAC_free(ossl->cmac);
-    ossl_provider_done(&ossl->provider);
-}
-
 CK_RV ossl_start(void)
 {
-    struct ossl *ossl = calloc(1, sizeof *ossl);
-    if (ossl == NULL)
-        return trace_fail(CKR_HOST_MEMORY, "no memory for OpenSSL's state");
-    CK_RV rv = ossl_provider_init(&ossl->provider);
-    if (rv != CKR_OK) {
-        free(ossl);
-        return rv;
+    struct ossl *ossl = atomic_load(&made);
+    if (ossl == NULL || ossl->pid != getpid()) {
+        struct ossl *fresh = calloc(1, sizeof *fresh);
+        if (fresh == NULL)
+            return trace_fail(CKR_HOST_MEMORY, "no memory for OpenSSL's state");
+        CK_RV rv = ossl_provider_init(&fresh->provider);
+        if (rv != CKR_OK) {
+            free(fresh);
+            return rv;
+        }
+        fresh->pid = getpid();
+        fresh->made_before = ossl;
+        atomic_store(&made, fresh);
+        ossl = fresh;
     }
-    struct ossl *former = atomic_exchange(&current, ossl);
-    if (former != NULL)
-        ossl_lose(former);
+    atomic_store(&current, ossl);
     return CKR_OK;
 }
 
 void ossl_stop(void)
 {
-    struct ossl *ossl = atomic_exchange(&current, NULL);
-    if (ossl == NULL)
-        return;
-    if (OPENSSL_init_crypto(0, NULL) != 1) {
-        ossl_lose(ossl);
-        return;
-    }
-    ossl_free(ossl);
-    free(ossl);
+    atomic_store(&current, NULL);
 }
 
 OSSL_LIB_CTX *ossl_libctx(void)

@@ -27,7 +27,7 @@ const struct digest_row *digest_by_mechanism(CK_MECHANISM_TYPE mechanism);   /* 
 const struct digest_row *digest_by_mgf(CK_RSA_PKCS_MGF_TYPE mgf);
 
 CK_RV ossl_start(void);              /* per process, at C_Initialize */
-void ossl_stop(void);                /* at C_Finalize; nothing of OpenSSL's after its exit handler */
+void ossl_stop(void);                /* at C_Finalize; what was fetched is kept for the next start */
 OSSL_LIB_CTX *ossl_libctx(void);
 /* For a key type ("RSA", "EC", "ED25519", ...): never by OpenSSL's own function, which would ask
  * the host's engines first. NULL when it fails. */
