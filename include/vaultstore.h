@@ -30,7 +30,7 @@
 #include <stdint.h>
 
 #define VS_MUST_USE __attribute__((warn_unused_result))
-#define VS_FORMAT 1u             /* of the store on disk: docs/format.md */
+#define VS_FORMAT 2u             /* of the store on disk: docs/format.md */
 
 enum vs_status {
     VS_OK = 0,
@@ -72,6 +72,29 @@ struct vs_id { uint8_t b[16]; };
 /* Who acts. Named principals come later: `name` is there for them. */
 enum vs_role { VS_ROLE_PUBLIC = 0, VS_ROLE_SO = 1, VS_ROLE_USER = 2 };
 
+/* What a principal may do. */
+enum vs_verb {
+    VS_VERB_GET = 1u << 0,      VS_VERB_LIST = 1u << 1,     VS_VERB_CREATE = 1u << 2,
+    VS_VERB_IMPORT = 1u << 3,   VS_VERB_UPDATE = 1u << 4,   VS_VERB_DELETE = 1u << 5,
+    VS_VERB_RECOVER = 1u << 6,  VS_VERB_BACKUP = 1u << 7,   VS_VERB_RESTORE = 1u << 8,
+    VS_VERB_ENCRYPT = 1u << 9,  VS_VERB_DECRYPT = 1u << 10, VS_VERB_WRAP = 1u << 11,
+    VS_VERB_UNWRAP = 1u << 12,  VS_VERB_SIGN = 1u << 13,    VS_VERB_VERIFY = 1u << 14,
+    VS_VERB_DERIVE = 1u << 15,  VS_VERB_PURGE = 1u << 16,   VS_VERB_HOLD = 1u << 17,
+    VS_VERB_LOCK = 1u << 18,    VS_VERB_POLICY = 1u << 19,  VS_VERB_AUDIT = 1u << 20,
+    VS_VERB_ROTATE = 1u << 21,
+};
+#define VS_VERBS_MANAGE                                                                            \
+    (VS_VERB_GET | VS_VERB_LIST | VS_VERB_CREATE | VS_VERB_IMPORT | VS_VERB_UPDATE |               \
+     VS_VERB_DELETE | VS_VERB_RECOVER | VS_VERB_BACKUP | VS_VERB_RESTORE)
+#define VS_VERBS_CRYPTO                                                                            \
+    (VS_VERB_ENCRYPT | VS_VERB_DECRYPT | VS_VERB_WRAP | VS_VERB_UNWRAP | VS_VERB_SIGN |            \
+     VS_VERB_VERIFY | VS_VERB_DERIVE)
+#define VS_VERBS_GOVERN                                                                            \
+    (VS_VERB_PURGE | VS_VERB_HOLD | VS_VERB_LOCK | VS_VERB_POLICY | VS_VERB_AUDIT)
+/* The two principals every vault has. Nobody logged in: none, which does for public objects. */
+#define VS_VERBS_USER (VS_VERBS_MANAGE | VS_VERBS_CRYPTO | VS_VERB_ROTATE)
+#define VS_VERBS_SO (VS_VERB_GET | VS_VERB_LIST | VS_VERB_RECOVER | VS_VERBS_GOVERN)
+
 /* ------------------------------------------------------------------ policy */
 
 enum vs_profile { VS_PROFILE_ORDINARY = 0, VS_PROFILE_STRICT = 1 };
@@ -93,8 +116,23 @@ struct vs_policy {
     uint32_t pin_tries;         /* 3 to 100 */
     uint32_t scrypt_log_n;      /* 10 to 22 */
     uint32_t min_rsa_bits;      /* 1024 to 16384, default 2048 */
+    int64_t protected_since;    /* vault time when protection was switched on; 0: from the start,
+                                 * or off. Kept by the store, whatever a caller sets. */
+    uint32_t recover_to;        /* 0 the prior state, 1 disabled */
+    bool reserve_names;         /* a deleted object's label is not given to another */
+    bool require_backup;        /* a key is not used before its first backup */
+    bool disable_before_delete; /* only a disabled object can be deleted */
+    bool refuse_conflicts;      /* usage conflicts; the strict profile forces it */
+    bool refuse_legacy_padding; /* the strict profile forces it */
+    bool clock_strict;          /* no time is credited across boots */
+    uint32_t audit_use;         /* of keys: 0 counted, 1 every single one */
+    uint32_t purge_approvals;   /* 0, 1: none needed; n: so many principals, at most 16 */
+    uint32_t approval_hours;    /* within this window, at most 720; 0: 24 */
+    bool tombstone_labels;      /* a tombstone keeps the label, too */
+    bool newest_only;           /* older versions of a rotated key do not encrypt, wrap, sign */
 };
-/* 90 days, protection on, ordinary, 10 tries, 2^16, 2048. */
+/* 90 days, protection on, ordinary, 10 tries, 2^16, 2048; approvals within 24 hours; the other
+ * switches off. */
 void vs_policy_default(struct vs_policy *ret_policy);
 
 /* ------------------------------------------------------------------ store */
@@ -205,6 +243,7 @@ void vs_logout(struct vs_login *login);  /* wipes; NULL is allowed */
 VS_MUST_USE int vs_login_check(struct vs_store *store, const struct vs_login *login);
 uint32_t vs_login_generation(const struct vs_login *login);
 enum vs_role vs_login_role(const struct vs_login *login);
+uint32_t vs_login_verbs(const struct vs_login *login);   /* enum vs_verb bits; NULL: 0 */
 /* Checks the logged-in principal's PIN once more (context-specific login). Counts tries. */
 VS_MUST_USE int vs_login_verify(struct vs_store *store, struct vs_login *login,
                                 const uint8_t *pin, size_t pin_len);
@@ -244,6 +283,7 @@ struct vs_header {
     bool is_private;             /* sealed under the vault key, else under the host key */
     bool destroyable;
     enum vs_state state;         /* as stored: ACTIVE, DISABLED or DELETED */
+    enum vs_state effective;     /* computed at vault time: an active one may be PREACTIVE, EXPIRED */
     enum vs_state prior;         /* to recover to */
     enum vs_origin origin;
     int64_t created_at;
@@ -252,6 +292,12 @@ struct vs_header {
     bool hold;
     uint32_t lock;               /* 0 none, 1 no delete, 2 read only */
     uint32_t recovery_level;     /* computed: 0 purgeable .. 3 held; as CKA_RPV_RECOVERY_LEVEL */
+    int64_t not_before, not_after;       /* vault time, the second excluded; 0: no such limit */
+    char delete_reason[VS_ACTOR_MAX];    /* UTF-8, terminated */
+    bool honeytoken;             /* any use is an alert */
+    bool backed_up;
+    uint32_t key_version;        /* within the keys of one label, from 1 */
+    uint32_t rotate_days;        /* rotated by the sweep at this age; 0: never */
 };
 
 /* A term of an index: equal terms of equal index numbers find each other. */

@@ -122,7 +122,7 @@ static void test_newer_format_is_refused(void **state)
     assert_ok(kv_commit(txn));
     fixture_close(f);
     assert_status(vs_store_open(&f->options, &f->store), VS_E_VERSION);
-    assert_non_null(strstr(f->trace, "format 2"));
+    assert_non_null(strstr(f->trace, "format 3"));
 }
 
 static void test_vault_numbers(void **state)

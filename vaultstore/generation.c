@@ -19,12 +19,16 @@ static int policy_run(struct commit_txn *txn, void *ctx)
                                 .principal = role_name(set->login->role)};
     struct generation live;
     char detail[96];
+    int64_t since;
 
     VS_TRY(generation_enter(txn->store, txn->kv, set->login->vault, set->login, &live));
     if (live.lock != 0)
         return VS_LOCKED;
     VS_TRY(policy_change(&live.policy, p));
+    since = live.policy.purge_protection ? live.policy.protected_since : txn->clock.now;
     live.policy = *p;
+    live.policy.protected_since = p->purge_protection ? since : 0;
+    policy_settle(&live.policy);
     VS_TRY(generation_put(txn, &live));
     snprintf(detail, sizeof(detail), "%u days, protection %s, profile %u, %u tries, 2^%u, rsa %u",
              (unsigned)p->retention_days, p->purge_protection ? "on" : "off",

@@ -43,6 +43,7 @@ static int create_one(struct commit_txn *txn, const struct create *c, const stru
     header.destroyable = object->destroyable;
     header.state = header.prior = VS_STATE_ACTIVE;
     header.origin = object->origin;
+    header.key_version = 1;
     header.created_at = txn->clock.now;
     partition = object_partition(&header);
     VS_TRY(object_put(txn, c->login, &header, &c->tags[i], object->attrs, object->attrs_len,
@@ -100,6 +101,19 @@ int vs_object_create(struct vs_store *store, uint32_t vault, struct vs_login *lo
 
 /* ------------------------------------------------------------------ read */
 
+/* What of a header depends on the policy and the time. The clock is read only if it matters. */
+static int header_compute(struct vs_store *store, struct kv_txn *txn,
+                          const struct vs_policy *policy, struct vs_header *header)
+{
+    int64_t now = 0;
+
+    if (header->not_before != 0 || header->not_after != 0)
+        VS_TRY(store_clock(store, txn, &now));
+    header->effective = lifecycle_effective(header, now);
+    header->recovery_level = policy_recovery_level(policy, header);
+    return VS_OK;
+}
+
 static int object_read(struct vs_store *store, uint32_t vault, const struct vs_login *login,
                        const struct vs_id *id, struct vs_object *ret_object)
 {
@@ -113,7 +127,7 @@ static int object_read(struct vs_store *store, uint32_t vault, const struct vs_l
     VS_TRY(generation_enter(store, txn, vault, login, &live));
     VS_TRY(object_visible(store, txn, live.number, id, &record));
     VS_TRY(object_open(store, login, &record, &attrs, &len));
-    record.header.recovery_level = policy_recovery_level(&live.policy, &record.header);
+    VS_TRY(header_compute(store, txn, &live.policy, &record.header));
     *ret_object = (struct vs_object){record.header, attrs, len};
     return VS_OK;
 }
@@ -142,7 +156,7 @@ static int object_peek(struct vs_store *store, uint32_t vault, const struct vs_i
     VS_TRY(kv_read(store->kv, &txn));
     VS_TRY(generation_live(store, txn, vault, &live));
     VS_TRY(object_visible(store, txn, live.number, id, &record));
-    record.header.recovery_level = policy_recovery_level(&live.policy, &record.header);
+    VS_TRY(header_compute(store, txn, &live.policy, &record.header));
     *ret_header = record.header;
     return VS_OK;
 }
@@ -223,7 +237,7 @@ static int change_run(struct commit_txn *txn, void *ctx)
         object_past_due(&record.header, txn->clock.now))
         return VS_NOT_FOUND;
     VS_TRY(lifecycle_next(record.header.state, record.header.prior, c->action, &next));
-    VS_TRY(policy_allows(&c->live.policy, &record.header, login_role(c->login), c->action,
+    VS_TRY(policy_allows(&c->live.policy, &record.header, vs_login_verbs(c->login), c->action,
                          txn->clock.now));
     c->before = c->header = record.header;
     c->tags_before = c->tags = record.tags;

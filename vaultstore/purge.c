@@ -316,7 +316,8 @@ static int purge_run(struct commit_txn *txn, void *ctx)
     p->generation = live.number;
     p->purge_at = record.header.purge_at;
     VS_TRY(lifecycle_next(record.header.state, record.header.prior, ACTION_PURGE, &next));
-    VS_TRY(policy_allows(&live.policy, &record.header, role, ACTION_PURGE, txn->clock.now));
+    VS_TRY(policy_allows(&live.policy, &record.header, vs_login_verbs(p->login), ACTION_PURGE,
+                         txn->clock.now));
     return purge_object(txn, &record, role_name(role));
 }
 
