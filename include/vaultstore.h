@@ -69,8 +69,11 @@ struct vs_login;  /* a principal logged in to a generation: holds the vault key 
 /* 128 bits: 8 bytes that name the generation of origin, 8 bytes sequence, both big-endian. */
 struct vs_id { uint8_t b[16]; };
 
-/* Who acts. Named principals come later: `name` is there for them. */
+/* Who acts. A named principal acts as user, with verbs of its own. */
 enum vs_role { VS_ROLE_PUBLIC = 0, VS_ROLE_SO = 1, VS_ROLE_USER = 2 };
+
+#define VS_ACTOR_MAX 64
+#define VS_USER_NAME_MAX 32
 
 /* What a principal may do. */
 enum vs_verb {
@@ -93,6 +96,7 @@ enum vs_verb {
     (VS_VERB_PURGE | VS_VERB_HOLD | VS_VERB_LOCK | VS_VERB_POLICY | VS_VERB_AUDIT)
 /* The two principals every vault has. Nobody logged in: none, which does for public objects. */
 #define VS_VERBS_USER (VS_VERBS_MANAGE | VS_VERBS_CRYPTO | VS_VERB_ROTATE)
+#define VS_VERBS_ALL (VS_VERBS_USER | VS_VERBS_GOVERN)
 #define VS_VERBS_SO (VS_VERB_GET | VS_VERB_LIST | VS_VERB_RECOVER | VS_VERBS_GOVERN)
 
 /* ------------------------------------------------------------------ policy */
@@ -248,6 +252,12 @@ uint32_t vs_login_verbs(const struct vs_login *login);   /* enum vs_verb bits; N
 VS_MUST_USE int vs_login_verify(struct vs_store *store, struct vs_login *login,
                                 const uint8_t *pin, size_t pin_len);
 /* C_InitPIN: needs an SO login; sets the user's PIN, its tries full again. */
+/* Of a named principal, else empty. */
+const char *vs_login_name(const struct vs_login *login);
+/* Has the login at least one of these verbs, in general or granted on the object (NULL: only in
+ * general)? VS_DENIED, VS_REVOKED. Without a grant to look up it costs what vs_login_check does. */
+VS_MUST_USE int vs_login_may(struct vs_store *store, const struct vs_login *login,
+                             const struct vs_id *id, uint32_t verbs);
 VS_MUST_USE int vs_pin_init(struct vs_store *store, struct vs_login *so, const uint8_t *pin,
                             size_t pin_len);
 /* C_SetPIN: with the old PIN; counts tries as a login does. */
@@ -259,6 +269,51 @@ VS_MUST_USE int vs_pin_change(struct vs_store *store, uint32_t vault, enum vs_ro
 
 enum vs_state {
     VS_STATE_PREACTIVE = 0,
+/* ------------------------------------------------------------------ named principals */
+
+/*
+ * A generation's users by name: 1 to 32 of A-Z a-z 0-9 . _ @ -, but not "so", "user", "public".
+ * Each has a PIN, a wrapped copy of the vault key, verbs, and grants: further verbs on one object.
+ * Verbs bind it on public objects, too. The functions that change something need a login with the
+ * policy verb; only the SO hands on, or takes from others, verbs it has not itself (VS_DENIED).
+ * VS_NOT_FOUND: no such user. A change is in force at the next call of every process.
+ */
+struct vs_user_info {
+    char name[VS_USER_NAME_MAX + 1];
+    uint32_t verbs;
+    uint32_t grants;             /* on how many objects */
+    uint32_t tries_left;
+    int64_t created_at;
+    char created_by[VS_ACTOR_MAX];
+};
+struct vs_grant { struct vs_id id; uint32_t verbs; };
+
+/* VS_WRONG_STATE when the name is taken, VS_POLICY for a name, PIN or verb that cannot be. */
+VS_MUST_USE int vs_user_add(struct vs_store *store, struct vs_login *login, const char *name,
+                            const uint8_t *pin, size_t pin_len, uint32_t verbs);
+/* Its logins in every process are VS_REVOKED from then on, whoever is given the name later. */
+VS_MUST_USE int vs_user_remove(struct vs_store *store, struct vs_login *login, const char *name);
+VS_MUST_USE int vs_user_set_verbs(struct vs_store *store, struct vs_login *login, const char *name,
+                                  uint32_t verbs);
+/* In place of what was granted on this object before; 0 takes it back. */
+VS_MUST_USE int vs_user_grant(struct vs_store *store, struct vs_login *login, const char *name,
+                              const struct vs_id *id, uint32_t verbs);
+/* A new PIN, its tries full again. */
+VS_MUST_USE int vs_user_set_pin(struct vs_store *store, struct vs_login *login, const char *name,
+                                const uint8_t *pin, size_t pin_len);
+/* By name, ascending; of the grants, by object. At most cap are written, ret_n is the number. */
+VS_MUST_USE int vs_user_list(struct vs_store *store, uint32_t vault,
+                             struct vs_user_info *ret_infos, size_t cap, size_t *ret_n);
+VS_MUST_USE int vs_user_grants(struct vs_store *store, uint32_t vault, const char *name,
+                               struct vs_grant *ret_grants, size_t cap, size_t *ret_n);
+VS_MUST_USE int vs_user_exists(struct vs_store *store, uint32_t vault, const char *name);
+/* As vs_login and vs_pin_change; a name that nobody has is VS_PIN_INCORRECT. */
+VS_MUST_USE int vs_login_named(struct vs_store *store, uint32_t vault, const char *name,
+                               const uint8_t *pin, size_t pin_len, struct vs_login **ret_login);
+VS_MUST_USE int vs_pin_change_named(struct vs_store *store, uint32_t vault, const char *name,
+                                    const uint8_t *old_pin, size_t old_len, const uint8_t *new_pin,
+                                    size_t new_len);
+
     VS_STATE_ACTIVE = 1,
     VS_STATE_DISABLED = 2,
     VS_STATE_EXPIRED = 3,
@@ -272,7 +327,6 @@ enum vs_origin {
 };
 
 #define VS_INDEX_MAX 6          /* index entries of one object */
-#define VS_ACTOR_MAX 64
 
 /* What the store knows of an object; authenticated, readable without a PIN. */
 struct vs_header {

@@ -26,7 +26,7 @@ static int create_one(struct commit_txn *txn, const struct create *c, const stru
     const struct vs_new_object *object = &c->objects[i];
     struct audit_entry entry = {.vault = c->vault, .generation = live->number,
                                 .operation = object->operation, .object_version = 1,
-                                .principal = role_name(login_role(c->login))};
+                                .principal = login_name(c->login)};
     AUTO(secret_key) struct secret_key slot;
     struct index_partition partition;
     struct vs_header header;
@@ -54,6 +54,17 @@ static int create_one(struct commit_txn *txn, const struct create *c, const stru
     return audit_append(txn, &entry);
 }
 
+static uint32_t create_verb(enum vs_origin origin)
+{
+    static const uint32_t verbs[] = {
+        [VS_ORIGIN_GENERATED] = VS_VERB_CREATE, [VS_ORIGIN_CREATED] = VS_VERB_IMPORT,
+        [VS_ORIGIN_UNWRAPPED] = VS_VERB_IMPORT, [VS_ORIGIN_DERIVED] = VS_VERB_CREATE,
+        [VS_ORIGIN_RESTORED] = VS_VERB_RESTORE,
+    };
+
+    return (size_t)origin < sizeof(verbs) / sizeof(verbs[0]) ? verbs[origin] : 0;
+}
+
 static int create_run(struct commit_txn *txn, void *ctx)
 {
     const struct create *c = ctx;
@@ -62,6 +73,8 @@ static int create_run(struct commit_txn *txn, void *ctx)
     VS_TRY(generation_enter(txn->store, txn->kv, c->vault, c->login, &live));
     if (live.lock != 0)
         return VS_LOCKED;
+    for (size_t i = 0; i < c->n; i++)
+        VS_TRY(login_needs(txn->store, txn->kv, c->login, NULL, create_verb(c->objects[i].origin)));
     for (size_t i = 0; i < c->n; i++)
         VS_TRY(create_one(txn, c, &live, i));
     return VS_OK;
@@ -126,6 +139,8 @@ static int object_read(struct vs_store *store, uint32_t vault, const struct vs_l
     VS_TRY(kv_read(store->kv, &txn));
     VS_TRY(generation_enter(store, txn, vault, login, &live));
     VS_TRY(object_visible(store, txn, live.number, id, &record));
+    if (record.header.is_private)
+        VS_TRY(login_needs(store, txn, login, id, VS_VERBS_ALL));
     VS_TRY(object_open(store, login, &record, &attrs, &len));
     VS_TRY(header_compute(store, txn, &live.policy, &record.header));
     *ret_object = (struct vs_object){record.header, attrs, len};
@@ -210,7 +225,7 @@ static int change_store(struct commit_txn *txn, struct change *c, const uint8_t 
 {
     struct audit_entry entry = {.vault = c->vault, .generation = c->live.number,
                                 .operation = c->operation, .id = c->id,
-                                .principal = role_name(login_role(c->login))};
+                                .principal = login_name(c->login)};
 
     c->header.version++;
     VS_TRY(object_put(txn, c->login, &c->header, &c->tags, attrs, len, NULL));
@@ -224,6 +239,8 @@ static int change_run(struct commit_txn *txn, void *ctx)
 {
     struct change *c = ctx;
     struct object_record record;
+    struct vs_header judged;
+    uint32_t verbs = 0;
     enum vs_state next;
     uint8_t *attrs;
     size_t len;
@@ -237,8 +254,8 @@ static int change_run(struct commit_txn *txn, void *ctx)
         object_past_due(&record.header, txn->clock.now))
         return VS_NOT_FOUND;
     VS_TRY(lifecycle_next(record.header.state, record.header.prior, c->action, &next));
-    VS_TRY(policy_allows(&c->live.policy, &record.header, vs_login_verbs(c->login), c->action,
-                         txn->clock.now));
+    VS_TRY(login_judge(txn->store, txn->kv, c->login, &record.header, &judged, &verbs));
+    VS_TRY(policy_allows(&c->live.policy, &judged, verbs, c->action, txn->clock.now));
     c->before = c->header = record.header;
     c->tags_before = c->tags = record.tags;
     c->header.state = next;
@@ -289,7 +306,7 @@ static int delete_step(struct commit_txn *txn, struct change *c)
     c->header.prior = c->before.state;
     c->header.deleted_at = txn->clock.now;
     c->header.purge_at = policy_purge_date(&c->live.policy, txn->clock.now);
-    actor_name(txn->store, role_name(login_role(c->login)), c->header.deleted_by);
+    actor_name(txn->store, login_name(c->login), c->header.deleted_by);
     snprintf(c->detail, sizeof(c->detail), "to be purged at %lld", (long long)c->header.purge_at);
     return VS_OK;
 }

@@ -249,11 +249,13 @@ int generation_live(struct vs_store *store, struct kv_txn *txn, uint32_t vault,
 int generation_enter(struct vs_store *store, struct kv_txn *txn, uint32_t vault,
                      const struct vs_login *login, struct generation *ret_generation)
 {
+    uint32_t verbs;
+
     VS_TRY(generation_live(store, txn, vault, ret_generation));
     if (login != NULL &&
         (login->vault != vault || login->generation != ret_generation->number))
         return VS_REVOKED;
-    return VS_OK;
+    return login_verbs(store, txn, login, NULL, &verbs);
 }
 
 /* ------------------------------------------------------------------ listing */
@@ -343,9 +345,9 @@ static int vault_info(struct vs_store *store, struct kv_txn *txn, uint32_t numbe
     info.policy = g.policy;
     info.created_at = vault.created_at;
     info.write_protected = g.lock != 0;
-    VS_TRY(principal_get(store, txn, g.number, VS_ROLE_SO, &principal));
+    VS_TRY(principal_get(store, txn, g.number, (struct who){.role = VS_ROLE_SO}, &principal));
     info.so_tries_left = tries_left(&g.policy, &principal);
-    status = principal_get(store, txn, g.number, VS_ROLE_USER, &principal);
+    status = principal_get(store, txn, g.number, (struct who){.role = VS_ROLE_USER}, &principal);
     info.user_pin_set = status == VS_OK;
     info.user_tries_left = info.user_pin_set ? tries_left(&g.policy, &principal)
                                              : g.policy.pin_tries;
@@ -446,18 +448,20 @@ static int init_fresh(struct commit_txn *txn, const struct vault_init *init,
                       struct generation *fresh)
 {
     AUTO(secret_key) struct secret_key slot;
+    const struct who who = {.role = VS_ROLE_SO};
     struct principal so;
 
+    memset(&so, 0, sizeof(so));
     fresh->vault = init->vault;
     fresh->number = txn->state.next_generation++;
     fresh->created_at = txn->clock.now;
     memcpy(fresh->label, init->label, sizeof(fresh->label));
     VS_TRY(seal_random(txn->store->sealer, fresh->tag, sizeof(fresh->tag)));
     VS_TRY(commit_sequence(txn, &fresh->slot, slot.b));
-    VS_TRY(principal_wrap(txn->store, fresh, VS_ROLE_SO, slot.b, &init->pin_key,
+    VS_TRY(principal_wrap(txn->store, fresh, who, slot.b, &init->pin_key,
                           init->vault_key.b, &so));
     VS_TRY(generation_put(txn, fresh));
-    return principal_put(txn, fresh->number, VS_ROLE_SO, &so);
+    return principal_put(txn, fresh->number, who, &so);
 }
 
 static int init_run(struct commit_txn *txn, void *ctx)
