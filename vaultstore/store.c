@@ -346,6 +346,7 @@ static int version_only(struct commit_txn *txn, void *ctx)
     get_raw(&r, store_id, sizeof(store_id));
     if (!reader_ok(&r))
         return VS_E_CORRUPT;
+    VS_TRY(audit_index_all(txn));
     VS_TRY(version_put(txn, *from + 1, store_id));
     return audit_append(txn, &entry);
 }
@@ -405,6 +406,7 @@ static struct vs_store *store_new(const struct vs_options *options)
     policy_settle(&store->defaults);
     store->time = options->time != NULL ? *options->time : *clock_system();
     store->trace = options->trace;
+    store->on_event = options->on_event;
     commit_queue_init(&store->commits);
     pthread_rwlock_init(&store->live_lock, NULL);
     pthread_mutex_init(&store->clock_lock, NULL);
@@ -425,6 +427,7 @@ static int store_open_files(struct vs_store *store, const struct vs_options *opt
     VS_TRY(open_lock_take(store, &lock));
     VS_TRY(files_check(store));
     VS_TRY(sealer_new(&store->sealer));
+    VS_TRY(seal_random(store->sealer, &store->correlation, sizeof(store->correlation)));
     VS_TRY(host_key_load(store, options->host_key_path));
     fresh = access(data, F_OK) != 0;
     VS_TRY(kv_open(store->path, options->map_size != 0 ? options->map_size : MAP_SIZE_DEFAULT,
