@@ -30,7 +30,7 @@
 #include <stdint.h>
 
 #define VS_MUST_USE __attribute__((warn_unused_result))
-#define VS_FORMAT 1u             /* of the store on disk: docs/format.md */
+#define VS_FORMAT 2u             /* of the store on disk: docs/format.md */
 
 enum vs_status {
     VS_OK = 0,
@@ -69,8 +69,35 @@ struct vs_login;  /* a principal logged in to a generation: holds the vault key 
 /* 128 bits: 8 bytes that name the generation of origin, 8 bytes sequence, both big-endian. */
 struct vs_id { uint8_t b[16]; };
 
-/* Who acts. Named principals come later: `name` is there for them. */
+/* Who acts. A named principal acts as user, with verbs of its own. */
 enum vs_role { VS_ROLE_PUBLIC = 0, VS_ROLE_SO = 1, VS_ROLE_USER = 2 };
+
+#define VS_ACTOR_MAX 64
+#define VS_USER_NAME_MAX 32
+
+/* What a principal may do. */
+enum vs_verb {
+    VS_VERB_GET = 1u << 0,      VS_VERB_LIST = 1u << 1,     VS_VERB_CREATE = 1u << 2,
+    VS_VERB_IMPORT = 1u << 3,   VS_VERB_UPDATE = 1u << 4,   VS_VERB_DELETE = 1u << 5,
+    VS_VERB_RECOVER = 1u << 6,  VS_VERB_BACKUP = 1u << 7,   VS_VERB_RESTORE = 1u << 8,
+    VS_VERB_ENCRYPT = 1u << 9,  VS_VERB_DECRYPT = 1u << 10, VS_VERB_WRAP = 1u << 11,
+    VS_VERB_UNWRAP = 1u << 12,  VS_VERB_SIGN = 1u << 13,    VS_VERB_VERIFY = 1u << 14,
+    VS_VERB_DERIVE = 1u << 15,  VS_VERB_PURGE = 1u << 16,   VS_VERB_HOLD = 1u << 17,
+    VS_VERB_LOCK = 1u << 18,    VS_VERB_POLICY = 1u << 19,  VS_VERB_AUDIT = 1u << 20,
+    VS_VERB_ROTATE = 1u << 21,
+};
+#define VS_VERBS_MANAGE                                                                            \
+    (VS_VERB_GET | VS_VERB_LIST | VS_VERB_CREATE | VS_VERB_IMPORT | VS_VERB_UPDATE |               \
+     VS_VERB_DELETE | VS_VERB_RECOVER | VS_VERB_BACKUP | VS_VERB_RESTORE)
+#define VS_VERBS_CRYPTO                                                                            \
+    (VS_VERB_ENCRYPT | VS_VERB_DECRYPT | VS_VERB_WRAP | VS_VERB_UNWRAP | VS_VERB_SIGN |            \
+     VS_VERB_VERIFY | VS_VERB_DERIVE)
+#define VS_VERBS_GOVERN                                                                            \
+    (VS_VERB_PURGE | VS_VERB_HOLD | VS_VERB_LOCK | VS_VERB_POLICY | VS_VERB_AUDIT)
+/* The two principals every vault has. Nobody logged in: none, which does for public objects. */
+#define VS_VERBS_USER (VS_VERBS_MANAGE | VS_VERBS_CRYPTO | VS_VERB_ROTATE)
+#define VS_VERBS_ALL (VS_VERBS_USER | VS_VERBS_GOVERN)
+#define VS_VERBS_SO (VS_VERB_GET | VS_VERB_LIST | VS_VERB_RECOVER | VS_VERBS_GOVERN)
 
 /* ------------------------------------------------------------------ policy */
 
@@ -93,8 +120,23 @@ struct vs_policy {
     uint32_t pin_tries;         /* 3 to 100 */
     uint32_t scrypt_log_n;      /* 10 to 22 */
     uint32_t min_rsa_bits;      /* 1024 to 16384, default 2048 */
+    int64_t protected_since;    /* vault time when protection was switched on; 0: from the start,
+                                 * or off. Kept by the store, whatever a caller sets. */
+    uint32_t recover_to;        /* 0 the prior state, 1 disabled */
+    bool reserve_names;         /* a deleted object's label is not given to another */
+    bool require_backup;        /* a key is not used before its first backup */
+    bool disable_before_delete; /* only a disabled object can be deleted */
+    bool refuse_conflicts;      /* usage conflicts; the strict profile forces it */
+    bool refuse_legacy_padding; /* the strict profile forces it */
+    bool clock_strict;          /* no time is credited across boots */
+    uint32_t audit_use;         /* of keys: 0 counted, 1 every single one */
+    uint32_t purge_approvals;   /* 0, 1: none needed; n: so many principals, at most 16 */
+    uint32_t approval_hours;    /* within this window, at most 720; 0: 24 */
+    bool tombstone_labels;      /* a tombstone keeps the label, too */
+    bool newest_only;           /* older versions of a rotated key do not encrypt, wrap, sign */
 };
-/* 90 days, protection on, ordinary, 10 tries, 2^16, 2048. */
+/* 90 days, protection on, ordinary, 10 tries, 2^16, 2048; approvals within 24 hours; the other
+ * switches off. */
 void vs_policy_default(struct vs_policy *ret_policy);
 
 /* ------------------------------------------------------------------ store */
@@ -107,6 +149,7 @@ struct vs_time_source {
     void *ctx;
 };
 
+struct vs_event;
 struct vs_options {
     const char *path;              /* directory; made 0700 if missing, its parents too */
     const char *host_key_path;     /* NULL: <path>/host.key */
@@ -114,6 +157,9 @@ struct vs_options {
     struct vs_policy defaults;     /* for vaults made later */
     const struct vs_time_source *time;  /* NULL: the system's; borrowed */
     void (*trace)(const char *where, const char *message);  /* may be NULL; never gets a secret */
+    /* Told of every event that this process has written, after it is on disk, in the thread whose
+     * call wrote it; it must not call the store. May be NULL. */
+    void (*on_event)(const struct vs_event *event);
 };
 
 /*
@@ -205,10 +251,17 @@ void vs_logout(struct vs_login *login);  /* wipes; NULL is allowed */
 VS_MUST_USE int vs_login_check(struct vs_store *store, const struct vs_login *login);
 uint32_t vs_login_generation(const struct vs_login *login);
 enum vs_role vs_login_role(const struct vs_login *login);
+uint32_t vs_login_verbs(const struct vs_login *login);   /* enum vs_verb bits; NULL: 0 */
 /* Checks the logged-in principal's PIN once more (context-specific login). Counts tries. */
 VS_MUST_USE int vs_login_verify(struct vs_store *store, struct vs_login *login,
                                 const uint8_t *pin, size_t pin_len);
 /* C_InitPIN: needs an SO login; sets the user's PIN, its tries full again. */
+/* Of a named principal, else empty. */
+const char *vs_login_name(const struct vs_login *login);
+/* Has the login at least one of these verbs, in general or granted on the object (NULL: only in
+ * general)? VS_DENIED, VS_REVOKED. Without a grant to look up it costs what vs_login_check does. */
+VS_MUST_USE int vs_login_may(struct vs_store *store, const struct vs_login *login,
+                             const struct vs_id *id, uint32_t verbs);
 VS_MUST_USE int vs_pin_init(struct vs_store *store, struct vs_login *so, const uint8_t *pin,
                             size_t pin_len);
 /* C_SetPIN: with the old PIN; counts tries as a login does. */
@@ -220,6 +273,51 @@ VS_MUST_USE int vs_pin_change(struct vs_store *store, uint32_t vault, enum vs_ro
 
 enum vs_state {
     VS_STATE_PREACTIVE = 0,
+/* ------------------------------------------------------------------ named principals */
+
+/*
+ * A generation's users by name: 1 to 32 of A-Z a-z 0-9 . _ @ -, but not "so", "user", "public".
+ * Each has a PIN, a wrapped copy of the vault key, verbs, and grants: further verbs on one object.
+ * Verbs bind it on public objects, too. The functions that change something need a login with the
+ * policy verb; only the SO hands on, or takes from others, verbs it has not itself (VS_DENIED).
+ * VS_NOT_FOUND: no such user. A change is in force at the next call of every process.
+ */
+struct vs_user_info {
+    char name[VS_USER_NAME_MAX + 1];
+    uint32_t verbs;
+    uint32_t grants;             /* on how many objects */
+    uint32_t tries_left;
+    int64_t created_at;
+    char created_by[VS_ACTOR_MAX];
+};
+struct vs_grant { struct vs_id id; uint32_t verbs; };
+
+/* VS_WRONG_STATE when the name is taken, VS_POLICY for a name, PIN or verb that cannot be. */
+VS_MUST_USE int vs_user_add(struct vs_store *store, struct vs_login *login, const char *name,
+                            const uint8_t *pin, size_t pin_len, uint32_t verbs);
+/* Its logins in every process are VS_REVOKED from then on, whoever is given the name later. */
+VS_MUST_USE int vs_user_remove(struct vs_store *store, struct vs_login *login, const char *name);
+VS_MUST_USE int vs_user_set_verbs(struct vs_store *store, struct vs_login *login, const char *name,
+                                  uint32_t verbs);
+/* In place of what was granted on this object before; 0 takes it back. */
+VS_MUST_USE int vs_user_grant(struct vs_store *store, struct vs_login *login, const char *name,
+                              const struct vs_id *id, uint32_t verbs);
+/* A new PIN, its tries full again. */
+VS_MUST_USE int vs_user_set_pin(struct vs_store *store, struct vs_login *login, const char *name,
+                                const uint8_t *pin, size_t pin_len);
+/* By name, ascending; of the grants, by object. At most cap are written, ret_n is the number. */
+VS_MUST_USE int vs_user_list(struct vs_store *store, uint32_t vault,
+                             struct vs_user_info *ret_infos, size_t cap, size_t *ret_n);
+VS_MUST_USE int vs_user_grants(struct vs_store *store, uint32_t vault, const char *name,
+                               struct vs_grant *ret_grants, size_t cap, size_t *ret_n);
+VS_MUST_USE int vs_user_exists(struct vs_store *store, uint32_t vault, const char *name);
+/* As vs_login and vs_pin_change; a name that nobody has is VS_PIN_INCORRECT. */
+VS_MUST_USE int vs_login_named(struct vs_store *store, uint32_t vault, const char *name,
+                               const uint8_t *pin, size_t pin_len, struct vs_login **ret_login);
+VS_MUST_USE int vs_pin_change_named(struct vs_store *store, uint32_t vault, const char *name,
+                                    const uint8_t *old_pin, size_t old_len, const uint8_t *new_pin,
+                                    size_t new_len);
+
     VS_STATE_ACTIVE = 1,
     VS_STATE_DISABLED = 2,
     VS_STATE_EXPIRED = 3,
@@ -233,7 +331,6 @@ enum vs_origin {
 };
 
 #define VS_INDEX_MAX 6          /* index entries of one object */
-#define VS_ACTOR_MAX 64
 
 /* What the store knows of an object; authenticated, readable without a PIN. */
 struct vs_header {
@@ -244,6 +341,7 @@ struct vs_header {
     bool is_private;             /* sealed under the vault key, else under the host key */
     bool destroyable;
     enum vs_state state;         /* as stored: ACTIVE, DISABLED or DELETED */
+    enum vs_state effective;     /* computed at vault time: an active one may be PREACTIVE, EXPIRED */
     enum vs_state prior;         /* to recover to */
     enum vs_origin origin;
     int64_t created_at;
@@ -252,6 +350,12 @@ struct vs_header {
     bool hold;
     uint32_t lock;               /* 0 none, 1 no delete, 2 read only */
     uint32_t recovery_level;     /* computed: 0 purgeable .. 3 held; as CKA_RPV_RECOVERY_LEVEL */
+    int64_t not_before, not_after;       /* vault time, the second excluded; 0: no such limit */
+    char delete_reason[VS_ACTOR_MAX];    /* UTF-8, terminated */
+    bool honeytoken;             /* any use is an alert */
+    bool backed_up;
+    uint32_t key_version;        /* within the keys of one label, from 1 */
+    uint32_t rotate_days;        /* rotated by the sweep at this age; 0: never */
 };
 
 /* A term of an index: equal terms of equal index numbers find each other. */
@@ -357,12 +461,69 @@ struct vs_event {
     uint32_t object_version;
     char detail[96];             /* reason, purge date, ...; never a secret or a private label */
     uint8_t hash[32];            /* SHA-256 over the previous hash and this record's bytes */
+    uint32_t duration_us;        /* microseconds from the call to the record; of a use: its own */
+    uint8_t correlation[16];     /* the same for all events of one change */
+    uint32_t code;               /* the caller's own result of a use; 0: `result` says it */
+    uint32_t key_version;        /* of a key used; 0: not said */
+    uint64_t count;              /* uses that the record stands for, else 1 */
+    int64_t first, last;         /* vault time of the first and last of them */
 };
 /* Events with seq >= from, in order; VS_END after the last. Batches of any size. */
 VS_MUST_USE int vs_audit_read(struct vs_store *store, uint64_t from, struct vs_event *ret_events,
                               size_t cap, size_t *ret_n);
 /* Recomputes the chain. ret_bad is the first event that does not fit, or 0 when all do. */
 VS_MUST_USE int vs_audit_verify(struct vs_store *store, uint64_t *ret_events, uint64_t *ret_bad);
+/*
+ * The same from where a former verification ended: `seq` and `hash` are the event's that it ended
+ * with (0, zeros: from the start) and are moved to the last good one. That event gone or another:
+ * ret_bad is its number.
+ */
+VS_MUST_USE int vs_audit_verify_from(struct vs_store *store, uint64_t *seq, uint8_t hash[32],
+                                     uint64_t *ret_bad);
+
+struct vs_audit_query {
+    uint64_t from;               /* seq to begin or go on with; 0: the first, or the last */
+    int64_t since, until;        /* vault time, the second excluded; 0: no limit */
+    const struct vs_id *id;      /* of this object; by an index. NULL: any */
+    bool newest_first;
+    bool (*wanted)(const struct vs_event *event, void *ctx);   /* NULL: all */
+    void *ctx;
+};
+/* At most cap events; ret_next is the `from` to go on with, 0 when there are no more. */
+VS_MUST_USE int vs_audit_query(struct vs_store *store, const struct vs_audit_query *query,
+                               struct vs_event *ret_events, size_t cap, size_t *ret_n,
+                               uint64_t *ret_next);
+
+/* Uses of a key, counted by the caller: one event each, all in one transaction. */
+struct vs_use {
+    struct vs_id id;
+    uint32_t generation, object_version, key_version;
+    const char *operation;       /* "KeySign" ... */
+    const char *detail;          /* or NULL */
+    char principal[VS_ACTOR_MAX];
+    int32_t result;              /* vs_status */
+    uint32_t code;               /* the caller's; 0 for success */
+    uint64_t count;              /* of uses; 0: the event tells of none that is not counted */
+    uint32_t first_ago, last_ago;/* seconds before now */
+    uint32_t duration_us;        /* 0: not measured */
+};
+VS_MUST_USE int vs_audit_use(struct vs_store *store, uint32_t vault, const struct vs_use *uses,
+                             size_t n);
+/* What is on record: uses, the first and the last of them; all 0 for a key never used. */
+struct vs_use_total { uint64_t count; int64_t first, last; };
+VS_MUST_USE int vs_use_total(struct vs_store *store, const struct vs_id *id,
+                             struct vs_use_total *ret_total);
+
+/* What will be purged before `until`, soonest first; holds and protection are not asked. Generations
+ * have a zero id. At most cap; ret_n 0: none. */
+struct vs_due {
+    struct vs_id id;
+    uint32_t vault, generation;
+    int64_t purge_at;
+    bool held;
+};
+VS_MUST_USE int vs_due_list(struct vs_store *store, int64_t until, struct vs_due *ret_due,
+                            size_t cap, size_t *ret_n);
 
 /* ------------------------------------------------------------------ secret memory */
 

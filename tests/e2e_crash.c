@@ -80,6 +80,8 @@ static void step(struct journal *j, CK_SESSION_HANDLE session, unsigned i, enum 
         CHECK(promise_find(h, session, label, now == SEEN_DELETED, &key, 1) == 1);
         if (now == SEEN_DELETED && wanted == SEEN_LIVE)
             OK(promise_recover(h, session, key));
+        else if (now == SEEN_DELETED)
+            OK(promise_purge(h, session, label));
         else
             OK(h->f->C_DestroyObject(session, key));
     }

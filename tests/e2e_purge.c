@@ -131,7 +131,7 @@ static int delete_and_purge(void *ctx)
     OK(h->f->C_DestroyObject(session, key));
     EXPECT(h->f->C_DestroyObject(session, key), CKR_OBJECT_HANDLE_INVALID);
     CHECK(promise_find(h, session, "doomed", true, &key, 1) == 1);
-    OK(h->f->C_DestroyObject(session, key));
+    OK(promise_purge(h, session, "doomed"));
     EXPECT(h->f->C_DestroyObject(session, key), CKR_OBJECT_HANDLE_INVALID);
     CHECK(promise_see(h, session, "doomed") == SEEN_NOTHING);
     promise_audit(h);

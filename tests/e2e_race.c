@@ -199,7 +199,7 @@ static void race_round(struct racer *racer, CK_SESSION_HANDLE session, unsigned 
     if ((racer->number + round) % 2 == 0)
         note(race, 1, promise_recover(h, session, key));
     else
-        note(race, 2, h->f->C_DestroyObject(session, key));
+        note(race, 2, promise_purge(h, session, label));
     pthread_barrier_wait(&race->barrier);
     unsigned recovered = atomic_load(&race->won[1]), purged = atomic_load(&race->won[2]);
     if (atomic_load(&race->won[0]) != 1 || recovered + purged != 1)

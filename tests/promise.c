@@ -60,6 +60,19 @@ CK_RV promise_recover(struct harness *h, CK_SESSION_HANDLE session, CK_OBJECT_HA
     return h->f->C_SetAttributeValue(session, object, recover, 1);
 }
 
+CK_RV promise_purge(struct harness *h, CK_SESSION_HANDLE session, const char *label)
+{
+    CK_OBJECT_HANDLE key;
+    CK_RV rv = CKR_OBJECT_HANDLE_INVALID;
+    OK(h->f->C_Logout(session));
+    harness_login(h, session, CKU_SO);
+    if (promise_find(h, session, label, true, &key, 1) == 1)
+        rv = h->f->C_DestroyObject(session, key);
+    OK(h->f->C_Logout(session));
+    harness_login(h, session, CKU_USER);
+    return rv;
+}
+
 CK_RV promise_use(struct harness *h, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
                   CK_BYTE ret_block[16])
 {

@@ -20,6 +20,9 @@ CK_ULONG promise_find(struct harness *h, CK_SESSION_HANDLE session, const char *
 /* What there is under this label; an object both live and deleted, or twice, fails the test. */
 enum seen promise_see(struct harness *h, CK_SESSION_HANDLE session, const char *label);
 CK_RV promise_recover(struct harness *h, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE object);
+/* Purges the deleted secret key of this label as the SO, whose verb it is; then the user is
+ * logged in again. CKR_OBJECT_HANDLE_INVALID: there is none. */
+CK_RV promise_purge(struct harness *h, CK_SESSION_HANDLE session, const char *label);
 /* Does a one-block AES-ECB encryption; CKR_OK and the value's expected result, or the refusal. */
 CK_RV promise_use(struct harness *h, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
                   CK_BYTE ret_block[16]);

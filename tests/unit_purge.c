@@ -69,10 +69,10 @@ static void test_purge_by_right(void **state)
 
     assert_status(vs_object_purge(f->store, 0, f->user, &live), VS_WRONG_STATE);
     assert_false(slot_wiped(f, &id));
-    assert_ok(vs_object_purge(f->store, 0, f->user, &id));
+    assert_ok(vs_object_purge(f->store, 0, f->so, &id));
     assert_true(slot_wiped(f, &id));
     expect_gone(f, &id);
-    assert_status(vs_object_purge(f->store, 0, f->user, &id), VS_NOT_FOUND);
+    assert_status(vs_object_purge(f->store, 0, f->so, &id), VS_NOT_FOUND);
     object_expect(f, f->user, &live, "x");
     assert_int_equal(audit_count(f, "KeyPurge", VS_OK), 1);
 }
@@ -204,10 +204,10 @@ static void test_older_database(void **state)
     snprintf(copy, sizeof(copy), "%s/copy.mdb", f->dir);
     snprintf(data, sizeof(data), "%s/data.mdb", f->path);
     assert_ok(kv_copy(f->store->kv, copy));
-    assert_ok(vs_object_purge(f->store, 0, f->user, &id));
+    assert_ok(vs_object_purge(f->store, 0, f->so, &id));
     for (int i = 0; i < 3; i++) {
         fresh = deleted_make(f, "later");
-        assert_ok(vs_object_purge(f->store, 0, f->user, &fresh));
+        assert_ok(vs_object_purge(f->store, 0, f->so, &fresh));
     }
     fixture_close(f);
     assert_int_equal(rename(copy, data), 0);

@@ -11,8 +11,8 @@
 
 #include "store_internal.h"
 
-#define HASH 32u
-#define TRAILER (HASH + SCHEMA_MAC)
+#define HASH AUDIT_HASH
+#define TRAILER AUDIT_TRAILER
 #define BODY_MAX 640u
 
 static void event_encode(struct writer *w, const struct vs_event *event,
@@ -38,6 +38,29 @@ static void event_encode(struct writer *w, const struct vs_event *event,
     put_u64(w, (uint64_t)state->anchor.wall);
     put_u64(w, (uint64_t)state->anchor.boot);
     put_raw(w, state->anchor.boot_id, sizeof(state->anchor.boot_id));
+    put_u32(w, event->duration_us);
+    put_raw(w, event->correlation, sizeof(event->correlation));
+    put_u32(w, event->code);
+    put_u32(w, event->key_version);
+    put_u64(w, event->count);
+    put_u64(w, (uint64_t)event->first);
+    put_u64(w, (uint64_t)event->last);
+}
+
+/* What records of format 1 end before. */
+static void event_decode_more(struct reader *r, struct vs_event *event)
+{
+    event->count = 1;
+    event->first = event->last = event->time;
+    if (!reader_more(r))
+        return;
+    event->duration_us = get_u32(r);
+    get_raw(r, event->correlation, sizeof(event->correlation));
+    event->code = get_u32(r);
+    event->key_version = get_u32(r);
+    event->count = get_u64(r);
+    event->first = (int64_t)get_u64(r);
+    event->last = (int64_t)get_u64(r);
 }
 
 static int event_decode(const uint8_t *body, size_t len, struct vs_event *event,
@@ -67,13 +90,12 @@ static int event_decode(const uint8_t *body, size_t len, struct vs_event *event,
     state->anchor.wall = (int64_t)get_u64(&r);
     state->anchor.boot = (int64_t)get_u64(&r);
     get_raw(&r, state->anchor.boot_id, sizeof(state->anchor.boot_id));
+    event_decode_more(&r, event);
     return reader_end(&r) ? VS_OK : VS_E_CORRUPT;
 }
 
-/* The record at `key`, its MAC checked; the chain is the business of vs_audit_verify. */
-static int record_open(struct vs_store *store, const struct kv_slice *key,
-                       const struct kv_slice *value, struct vs_event *ret_event,
-                       struct store_state *ret_state)
+int audit_open(struct vs_store *store, const struct kv_slice *key, const struct kv_slice *value,
+               struct vs_event *ret_event, struct store_state *ret_state)
 {
     struct vs_event event = {.seq = 0};
     struct store_state state = {.audit_seq = 0};
@@ -98,17 +120,6 @@ static int record_open(struct vs_store *store, const struct kv_slice *key,
     return VS_OK;
 }
 
-/* Does the record's hash follow from the hash before it? */
-static int record_check(struct vs_store *store, const uint8_t previous[HASH],
-                        const struct kv_slice *value)
-{
-    size_t len = value->len - TRAILER;
-    uint8_t hash[HASH];
-
-    VS_TRY(seal_sha256(store->sealer, previous, HASH, value->data, len, hash));
-    return seal_equal(hash, value->data + len, HASH) ? VS_OK : VS_E_CORRUPT;
-}
-
 int audit_state_read(struct vs_store *store, struct kv_txn *txn, struct store_state *ret_state)
 {
     AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
@@ -123,7 +134,7 @@ int audit_state_read(struct vs_store *store, struct kv_txn *txn, struct store_st
     if (status == VS_END || (status == VS_OK && key.data[0] != TABLE_AUDIT))
         return VS_NOT_FOUND;
     VS_TRY(status);
-    status = record_open(store, &key, &value, &event, &state);
+    status = audit_open(store, &key, &value, &event, &state);
     if (status == VS_E_CORRUPT)
         store_trace(store, __func__, "the end of the audit log does not authenticate");
     VS_TRY(status);
@@ -140,27 +151,56 @@ static void text_copy(char *to, size_t cap, const char *from)
         memcpy(to, from, len);
 }
 
-static int event_append(struct commit_txn *txn, const struct audit_entry *entry)
+static int index_put(struct commit_txn *txn, const struct vs_id *id, uint64_t seq)
+{
+    struct key key = key_audit_of(id, seq);
+
+    return commit_put(txn, &key, "", 0);
+}
+
+/* From when the change was asked for until now: the wait for the writer's turn is in it. */
+static uint32_t duration(const struct commit_note *note)
+{
+    uint64_t us = (commit_clock_ns() - note->began_ns) / 1000;
+
+    return us > UINT32_MAX ? UINT32_MAX : (uint32_t)us;
+}
+
+static void event_fill(struct vs_event *event, const struct commit_txn *txn,
+                       const struct audit_entry *entry)
 {
     const struct process_identity *self = &txn->store->self;
+
+    event->vault = entry->vault;
+    event->generation = entry->generation;
+    event->result = entry->result;
+    event->uid = self->uid;
+    event->pid = self->pid;
+    event->object_version = entry->object_version;
+    event->has_id = entry->id != NULL;
+    if (event->has_id)
+        event->id = *entry->id;
+    text_copy(event->operation, sizeof(event->operation), entry->operation);
+    text_copy(event->principal, sizeof(event->principal), entry->principal);
+    text_copy(event->exe, sizeof(event->exe), self->exe);
+    text_copy(event->detail, sizeof(event->detail), entry->detail);
+    memcpy(event->correlation, txn->note->correlation, sizeof(event->correlation));
+    event->duration_us = entry->duration_us != 0 ? entry->duration_us : duration(txn->note);
+    event->code = entry->code;
+    event->key_version = entry->key_version;
+    event->count = entry->count != 0 ? entry->count : 1;
+    event->first = entry->count != 0 ? entry->first : event->time;
+    event->last = entry->count != 0 ? entry->last : event->time;
+}
+
+static int event_append(struct commit_txn *txn, const struct audit_entry *entry)
+{
     struct vs_event event = {.seq = txn->state.audit_seq + 1, .time = txn->clock.now};
     struct key key = key_audit(event.seq);
     uint8_t value[BODY_MAX + TRAILER], mac[32];
     struct writer w;
 
-    event.vault = entry->vault;
-    event.generation = entry->generation;
-    event.result = entry->result;
-    event.uid = self->uid;
-    event.pid = self->pid;
-    event.object_version = entry->object_version;
-    event.has_id = entry->id != NULL;
-    if (event.has_id)
-        event.id = *entry->id;
-    text_copy(event.operation, sizeof(event.operation), entry->operation);
-    text_copy(event.principal, sizeof(event.principal), entry->principal);
-    text_copy(event.exe, sizeof(event.exe), self->exe);
-    text_copy(event.detail, sizeof(event.detail), entry->detail);
+    event_fill(&event, txn, entry);
     txn->state.anchor = txn->clock.anchor;
 
     writer_init(&w, value, BODY_MAX);
@@ -172,8 +212,12 @@ static int event_append(struct commit_txn *txn, const struct audit_entry *entry)
     VS_TRY(seal_mac(txn->store->sealer, txn->store->keys->audit, value, w.len + HASH, mac));
     memcpy(value + w.len + HASH, mac, SCHEMA_MAC);
     VS_TRY(commit_put(txn, &key, value, w.len + TRAILER));
+    if (event.has_id)
+        VS_TRY(index_put(txn, &event.id, event.seq));
     txn->state.audit_seq = event.seq;
     memcpy(txn->state.audit_hash, value + w.len, HASH);
+    memcpy(event.hash, txn->state.audit_hash, HASH);
+    commit_tell(txn, &event);
     return VS_OK;
 }
 
@@ -211,89 +255,18 @@ void audit_refusal(struct vs_store *store, const struct audit_entry *entry)
     store_result(store, __func__, commit_run(store, refusal_run, &copy));
 }
 
-/* Walks the log from `from`, calling `each` on records until it says otherwise than VS_OK. */
-typedef int audit_each_fn(struct vs_store *store, const struct kv_slice *key,
-                          const struct kv_slice *value, void *ctx);
-
-static int audit_walk(struct vs_store *store, uint64_t from, audit_each_fn *each, void *ctx)
+int audit_index_all(struct commit_txn *txn)
 {
-    AUTO(kv_txn) struct kv_txn *txn = NULL;
-    AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
-    struct key start = key_audit(from), table = key_table(TABLE_AUDIT);
-    struct kv_slice key, value;
-    int status;
+    for (uint64_t seq = 1; seq <= txn->state.audit_seq; seq++) {
+        struct key key = key_audit(seq);
+        struct kv_slice name = {key.b, key.len}, value;
+        struct store_state state;
+        struct vs_event event;
 
-    VS_TRY(kv_read(store->kv, &txn));
-    VS_TRY(kv_cursor_open(txn, &cursor));
-    status = kv_cursor_seek(cursor, start.b, start.len, &key, &value);
-    while (status == VS_OK && key_has_prefix(&key, &table)) {
-        VS_TRY(each(store, &key, &value, ctx));
-        status = kv_cursor_next(cursor, &key, &value);
+        VS_TRY(kv_get(txn->kv, key.b, key.len, &value));
+        VS_TRY(audit_open(txn->store, &name, &value, &event, &state));
+        if (event.has_id)
+            VS_TRY(index_put(txn, &event.id, seq));
     }
-    return status == VS_END ? VS_OK : status;
-}
-
-struct audit_batch { struct vs_event *events; size_t cap, n; };
-
-static int batch_add(struct vs_store *store, const struct kv_slice *key,
-                     const struct kv_slice *value, void *ctx)
-{
-    struct audit_batch *batch = ctx;
-    struct store_state state;
-
-    if (batch->n == batch->cap)
-        return VS_END;
-    VS_TRY(record_open(store, key, value, &batch->events[batch->n], &state));
-    batch->n++;
-    return VS_OK;
-}
-
-int vs_audit_read(struct vs_store *store, uint64_t from, struct vs_event *ret_events, size_t cap,
-                  size_t *ret_n)
-{
-    struct audit_batch batch = {.events = ret_events, .cap = cap};
-    int status = audit_walk(store, from, batch_add, &batch);
-
-    if (status != VS_END)
-        VS_TRY(store_result(store, __func__, status));
-    if (batch.n == 0 && status == VS_OK)
-        return VS_END;
-    *ret_n = batch.n;
-    return VS_OK;
-}
-
-struct audit_chain { uint64_t seq; uint8_t hash[HASH]; uint64_t bad; };
-
-static int chain_add(struct vs_store *store, const struct kv_slice *key,
-                     const struct kv_slice *value, void *ctx)
-{
-    struct audit_chain *chain = ctx;
-    struct store_state state;
-    struct vs_event event;
-    int status = record_open(store, key, value, &event, &state);
-
-    if (status == VS_OK && event.seq != chain->seq + 1)
-        status = VS_E_CORRUPT;
-    if (status == VS_OK)
-        status = record_check(store, chain->hash, value);
-    if (status == VS_E_CORRUPT) {
-        chain->bad = chain->seq + 1;
-        return VS_END;
-    }
-    VS_TRY(status);
-    chain->seq = event.seq;
-    memcpy(chain->hash, event.hash, HASH);
-    return VS_OK;
-}
-
-int vs_audit_verify(struct vs_store *store, uint64_t *ret_events, uint64_t *ret_bad)
-{
-    struct audit_chain chain = {.seq = 0};
-    int status = audit_walk(store, 0, chain_add, &chain);
-
-    if (status != VS_END)
-        VS_TRY(store_result(store, __func__, status));
-    *ret_events = chain.seq;
-    *ret_bad = chain.bad;
     return VS_OK;
 }

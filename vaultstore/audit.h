@@ -14,6 +14,12 @@ struct audit_entry {
     const struct vs_id *id;     /* or NULL */
     uint32_t object_version;
     const char *detail;         /* or NULL */
+    /* of uses of keys */
+    uint32_t code;              /* the caller's own result; 0: `result` says it */
+    uint32_t key_version;
+    uint64_t count;             /* 0: one, now */
+    int64_t first, last;
+    uint32_t duration_us;       /* 0: since the change was asked for */
 };
 
 /* The state as of the last record; VS_NOT_FOUND in a new store. */
@@ -25,4 +31,13 @@ struct time_text { char text[24]; };
 struct time_text time_text(int64_t time);
 /* A record of its own, for what was refused: in a transaction of its own, faults traced only. */
 void audit_refusal(struct vs_store *store, const struct audit_entry *entry);
+
+#define AUDIT_HASH 32u
+#define AUDIT_TRAILER (AUDIT_HASH + SCHEMA_MAC)
+/* The record at `key`, its MAC checked; the chain is the business of vs_audit_verify. */
+VS_MUST_USE int audit_open(struct vs_store *store, const struct kv_slice *key,
+                           const struct kv_slice *value, struct vs_event *ret_event,
+                           struct store_state *ret_state);
+/* Enters every event under its object's id; for stores of format 1. */
+VS_MUST_USE int audit_index_all(struct commit_txn *txn);
 #endif

@@ -1,4 +1,7 @@
 /* commit.c: group commit. See commit.h. */
+#include <stdlib.h>
+#include <time.h>
+
 #include "audit.h"
 #include "store_internal.h"
 
@@ -12,6 +15,7 @@ struct commit_request {
     enum request_phase phase;
     pthread_cond_t wake;
     struct commit_request *next;
+    struct commit_note note;
 };
 
 void commit_queue_init(struct commit_queue *queue)
@@ -54,6 +58,8 @@ static int request_run(struct commit_txn *txn, struct commit_request *request, b
     bool jumped = txn->clock.jumped;
 
     txn->dirty = false;
+    txn->note = &request->note;
+    request->note.n = 0;
     request->status = request->fn(txn, request->ctx);
     if (request->status < 0 || request->status == KV_MAP_FULL)
         return request->status;
@@ -172,12 +178,56 @@ static void lead(struct vs_store *store, const struct commit_request *self)
     queue_release(&store->commits, batch, self);
 }
 
+uint64_t commit_clock_ns(void)
+{
+    struct timespec t = {0};
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
+}
+
+/* What the events of one change share, and no other: the process's random half and a number. */
+static void note_begin(struct vs_store *store, struct commit_note *note)
+{
+    struct writer w;
+
+    *note = (struct commit_note){.began_ns = commit_clock_ns()};
+    writer_init(&w, note->correlation, sizeof(note->correlation));
+    put_u64(&w, store->correlation);
+    put_u64(&w, atomic_fetch_add_explicit(&store->changes, 1, memory_order_relaxed));
+}
+
+void commit_tell(struct commit_txn *txn, const struct vs_event *event)
+{
+    struct commit_note *note = txn->note;
+
+    if (txn->store->on_event == NULL)
+        return;
+    if (note->n == note->cap) {
+        size_t cap = note->cap == 0 ? 4 : note->cap * 2;
+        struct vs_event *events = realloc(note->events, cap * sizeof(*events));
+        if (events == NULL)
+            return;
+        note->events = events;
+        note->cap = cap;
+    }
+    note->events[note->n++] = *event;
+}
+
+static void note_end(struct vs_store *store, struct commit_note *note, int status)
+{
+    for (size_t i = 0; status == VS_OK && i < note->n; i++)
+        store->on_event(&note->events[i]);
+    free(note->events);
+}
+
 int commit_run(struct vs_store *store, commit_fn *fn, void *ctx)
 {
     struct commit_queue *queue = &store->commits;
     struct commit_request self = {.fn = fn, .ctx = ctx, .phase = REQUEST_WAITS};
     bool leads;
 
+    note_begin(store, &self.note);
     pthread_cond_init(&self.wake, NULL);
     pthread_mutex_lock(&queue->lock);
     if (queue->head == NULL)
@@ -196,6 +246,7 @@ int commit_run(struct vs_store *store, commit_fn *fn, void *ctx)
     if (leads)
         lead(store, &self);
     pthread_cond_destroy(&self.wake);
+    note_end(store, &self.note, self.status);
     return self.status;
 }
 

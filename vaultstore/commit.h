@@ -25,8 +25,18 @@ struct store_state {
     struct clock_anchor anchor;
 };
 
+/* One change as the audit sees it: when it was asked for, what its events have in common, and, for
+ * vs_options.on_event, what it has written so far. */
+struct commit_note {
+    uint64_t began_ns;
+    uint8_t correlation[16];
+    struct vs_event *events;
+    size_t n, cap;
+};
+
 struct commit_txn {
     struct vs_store *store;
+    struct commit_note *note;   /* of the change that is being run */
     struct kv_txn *kv;
     struct store_state state;
     struct clock_reading clock;
@@ -48,7 +58,12 @@ void commit_queue_done(struct commit_queue *queue);
 /* Runs the change and returns after it is on disk. */
 VS_MUST_USE int commit_run(struct vs_store *store, commit_fn *fn, void *ctx);
 
+/* CLOCK_MONOTONIC, nanoseconds. */
+uint64_t commit_clock_ns(void);
+
 /* Inside a change. */
+/* To be told to vs_options.on_event once it is on disk. */
+void commit_tell(struct commit_txn *txn, const struct vs_event *event);
 VS_MUST_USE int commit_put(struct commit_txn *txn, const struct key *key, const void *value,
                            size_t len);
 VS_MUST_USE int commit_delete(struct commit_txn *txn, const struct key *key);

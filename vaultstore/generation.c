@@ -16,15 +16,20 @@ static int policy_run(struct commit_txn *txn, void *ctx)
     const struct policy_set *set = ctx;
     const struct vs_policy *p = set->policy;
     struct audit_entry entry = {.vault = set->login->vault, .operation = "VaultPolicy",
-                                .principal = role_name(set->login->role)};
+                                .principal = login_name(set->login)};
     struct generation live;
     char detail[96];
+    int64_t since;
 
     VS_TRY(generation_enter(txn->store, txn->kv, set->login->vault, set->login, &live));
+    VS_TRY(login_needs(txn->store, txn->kv, set->login, NULL, VS_VERB_POLICY));
     if (live.lock != 0)
         return VS_LOCKED;
     VS_TRY(policy_change(&live.policy, p));
+    since = live.policy.purge_protection ? live.policy.protected_since : txn->clock.now;
     live.policy = *p;
+    live.policy.protected_since = p->purge_protection ? since : 0;
+    policy_settle(&live.policy);
     VS_TRY(generation_put(txn, &live));
     snprintf(detail, sizeof(detail), "%u days, protection %s, profile %u, %u tries, 2^%u, rsa %u",
              (unsigned)p->retention_days, p->purge_protection ? "on" : "off",
@@ -40,7 +45,7 @@ int vs_vault_set_policy(struct vs_store *store, struct vs_login *login,
 {
     struct policy_set set = {.login = login, .policy = policy};
 
-    if (login == NULL || login->role != VS_ROLE_SO)
+    if (login == NULL || !(vs_login_verbs(login) & VS_VERB_POLICY))
         return VS_DENIED;
     VS_TRY(policy_check(policy));
     return store_result(store, __func__, commit_run(store, policy_run, &set));

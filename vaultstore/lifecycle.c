@@ -46,6 +46,15 @@ int lifecycle_next(enum vs_state state, enum vs_state prior, enum vs_action acti
     return VS_OK;
 }
 
+enum vs_state lifecycle_effective(const struct vs_header *header, int64_t now)
+{
+    if (header->state != VS_STATE_ACTIVE)
+        return header->state;
+    if (header->not_before != 0 && now < header->not_before)
+        return VS_STATE_PREACTIVE;
+    return header->not_after != 0 && now >= header->not_after ? VS_STATE_EXPIRED : VS_STATE_ACTIVE;
+}
+
 const char *lifecycle_action_name(enum vs_action action)
 {
     static const char *const names[ACTION_COUNT] = {

@@ -8,5 +8,7 @@ enum vs_action { ACTION_READ, ACTION_UPDATE, ACTION_DELETE, ACTION_RECOVER, ACTI
 /* VS_OK and the next state (recover: `prior`), or VS_WRONG_STATE / VS_NOT_FOUND. */
 VS_MUST_USE int lifecycle_next(enum vs_state state, enum vs_state prior, enum vs_action action,
                                enum vs_state *ret_next);
+/* The state at vault time `now`: what is stored as active may not be so yet, or no more. */
+enum vs_state lifecycle_effective(const struct vs_header *header, int64_t now);
 const char *lifecycle_action_name(enum vs_action action);
 #endif

@@ -26,7 +26,7 @@ static int create_one(struct commit_txn *txn, const struct create *c, const stru
     const struct vs_new_object *object = &c->objects[i];
     struct audit_entry entry = {.vault = c->vault, .generation = live->number,
                                 .operation = object->operation, .object_version = 1,
-                                .principal = role_name(login_role(c->login))};
+                                .principal = login_name(c->login)};
     AUTO(secret_key) struct secret_key slot;
     struct index_partition partition;
     struct vs_header header;
@@ -43,6 +43,7 @@ static int create_one(struct commit_txn *txn, const struct create *c, const stru
     header.destroyable = object->destroyable;
     header.state = header.prior = VS_STATE_ACTIVE;
     header.origin = object->origin;
+    header.key_version = 1;
     header.created_at = txn->clock.now;
     partition = object_partition(&header);
     VS_TRY(object_put(txn, c->login, &header, &c->tags[i], object->attrs, object->attrs_len,
@@ -53,6 +54,17 @@ static int create_one(struct commit_txn *txn, const struct create *c, const stru
     return audit_append(txn, &entry);
 }
 
+static uint32_t create_verb(enum vs_origin origin)
+{
+    static const uint32_t verbs[] = {
+        [VS_ORIGIN_GENERATED] = VS_VERB_CREATE, [VS_ORIGIN_CREATED] = VS_VERB_IMPORT,
+        [VS_ORIGIN_UNWRAPPED] = VS_VERB_IMPORT, [VS_ORIGIN_DERIVED] = VS_VERB_CREATE,
+        [VS_ORIGIN_RESTORED] = VS_VERB_RESTORE,
+    };
+
+    return (size_t)origin < sizeof(verbs) / sizeof(verbs[0]) ? verbs[origin] : 0;
+}
+
 static int create_run(struct commit_txn *txn, void *ctx)
 {
     const struct create *c = ctx;
@@ -61,6 +73,8 @@ static int create_run(struct commit_txn *txn, void *ctx)
     VS_TRY(generation_enter(txn->store, txn->kv, c->vault, c->login, &live));
     if (live.lock != 0)
         return VS_LOCKED;
+    for (size_t i = 0; i < c->n; i++)
+        VS_TRY(login_needs(txn->store, txn->kv, c->login, NULL, create_verb(c->objects[i].origin)));
     for (size_t i = 0; i < c->n; i++)
         VS_TRY(create_one(txn, c, &live, i));
     return VS_OK;
@@ -100,6 +114,19 @@ int vs_object_create(struct vs_store *store, uint32_t vault, struct vs_login *lo
 
 /* ------------------------------------------------------------------ read */
 
+/* What of a header depends on the policy and the time. The clock is read only if it matters. */
+static int header_compute(struct vs_store *store, struct kv_txn *txn,
+                          const struct vs_policy *policy, struct vs_header *header)
+{
+    int64_t now = 0;
+
+    if (header->not_before != 0 || header->not_after != 0)
+        VS_TRY(store_clock(store, txn, &now));
+    header->effective = lifecycle_effective(header, now);
+    header->recovery_level = policy_recovery_level(policy, header);
+    return VS_OK;
+}
+
 static int object_read(struct vs_store *store, uint32_t vault, const struct vs_login *login,
                        const struct vs_id *id, struct vs_object *ret_object)
 {
@@ -112,8 +139,10 @@ static int object_read(struct vs_store *store, uint32_t vault, const struct vs_l
     VS_TRY(kv_read(store->kv, &txn));
     VS_TRY(generation_enter(store, txn, vault, login, &live));
     VS_TRY(object_visible(store, txn, live.number, id, &record));
+    if (record.header.is_private)
+        VS_TRY(login_needs(store, txn, login, id, VS_VERBS_ALL));
     VS_TRY(object_open(store, login, &record, &attrs, &len));
-    record.header.recovery_level = policy_recovery_level(&live.policy, &record.header);
+    VS_TRY(header_compute(store, txn, &live.policy, &record.header));
     *ret_object = (struct vs_object){record.header, attrs, len};
     return VS_OK;
 }
@@ -142,7 +171,7 @@ static int object_peek(struct vs_store *store, uint32_t vault, const struct vs_i
     VS_TRY(kv_read(store->kv, &txn));
     VS_TRY(generation_live(store, txn, vault, &live));
     VS_TRY(object_visible(store, txn, live.number, id, &record));
-    record.header.recovery_level = policy_recovery_level(&live.policy, &record.header);
+    VS_TRY(header_compute(store, txn, &live.policy, &record.header));
     *ret_header = record.header;
     return VS_OK;
 }
@@ -196,7 +225,7 @@ static int change_store(struct commit_txn *txn, struct change *c, const uint8_t 
 {
     struct audit_entry entry = {.vault = c->vault, .generation = c->live.number,
                                 .operation = c->operation, .id = c->id,
-                                .principal = role_name(login_role(c->login))};
+                                .principal = login_name(c->login)};
 
     c->header.version++;
     VS_TRY(object_put(txn, c->login, &c->header, &c->tags, attrs, len, NULL));
@@ -210,6 +239,8 @@ static int change_run(struct commit_txn *txn, void *ctx)
 {
     struct change *c = ctx;
     struct object_record record;
+    struct vs_header judged;
+    uint32_t verbs = 0;
     enum vs_state next;
     uint8_t *attrs;
     size_t len;
@@ -223,8 +254,8 @@ static int change_run(struct commit_txn *txn, void *ctx)
         object_past_due(&record.header, txn->clock.now))
         return VS_NOT_FOUND;
     VS_TRY(lifecycle_next(record.header.state, record.header.prior, c->action, &next));
-    VS_TRY(policy_allows(&c->live.policy, &record.header, login_role(c->login), c->action,
-                         txn->clock.now));
+    VS_TRY(login_judge(txn->store, txn->kv, c->login, &record.header, &judged, &verbs));
+    VS_TRY(policy_allows(&c->live.policy, &judged, verbs, c->action, txn->clock.now));
     c->before = c->header = record.header;
     c->tags_before = c->tags = record.tags;
     c->header.state = next;
@@ -275,7 +306,7 @@ static int delete_step(struct commit_txn *txn, struct change *c)
     c->header.prior = c->before.state;
     c->header.deleted_at = txn->clock.now;
     c->header.purge_at = policy_purge_date(&c->live.policy, txn->clock.now);
-    actor_name(txn->store, role_name(login_role(c->login)), c->header.deleted_by);
+    actor_name(txn->store, login_name(c->login), c->header.deleted_by);
     snprintf(c->detail, sizeof(c->detail), "to be purged at %s",
              time_text(c->header.purge_at).text);
     return VS_OK;

@@ -8,10 +8,10 @@
 #define OBJECT_H
 #include "index.h"
 
-#define OBJECT_HEAD_MAX 384u
+#define OBJECT_HEAD_MAX SCHEMA_BODY_MAX
 
 struct object_record {
-    struct vs_header header;          /* recovery_level is not stored: 0 */
+    struct vs_header header;          /* effective, recovery_level: not stored */
     struct index_tags tags;
     struct kv_slice head;             /* the header's bytes, within the map */
     struct kv_slice sealed;           /* the same */

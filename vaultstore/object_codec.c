@@ -5,6 +5,7 @@
 #include "store_internal.h"
 
 enum head_flag { HEAD_PRIVATE = 1, HEAD_DESTROYABLE = 2, HEAD_HOLD = 4 };
+enum head_mark { MARK_HONEYTOKEN = 1, MARK_BACKED_UP = 2 };
 
 static void head_encode(struct writer *w, const struct vs_header *h, const struct index_tags *tags)
 {
@@ -30,6 +31,32 @@ static void head_encode(struct writer *w, const struct vs_header *h, const struc
         put_u8(w, tags->tag[i].index);
         put_raw(w, tags->tag[i].tag, SEAL_TAG);
     }
+    /* from format 2 */
+    put_u64(w, (uint64_t)h->not_before);
+    put_u64(w, (uint64_t)h->not_after);
+    put_text(w, h->delete_reason);
+    put_u8(w, (uint8_t)((h->honeytoken ? MARK_HONEYTOKEN : 0u) |
+                        (h->backed_up ? MARK_BACKED_UP : 0u)));
+    put_u32(w, h->key_version);
+    put_u32(w, h->rotate_days);
+}
+
+/* A header of format 1 ends before these. */
+static void head_decode_2(struct reader *r, struct vs_header *h)
+{
+    unsigned marks;
+
+    h->key_version = 1;
+    if (!reader_more(r))
+        return;
+    h->not_before = (int64_t)get_u64(r);
+    h->not_after = (int64_t)get_u64(r);
+    get_text(r, h->delete_reason, sizeof(h->delete_reason));
+    marks = get_u8(r);
+    h->honeytoken = (marks & MARK_HONEYTOKEN) != 0;
+    h->backed_up = (marks & MARK_BACKED_UP) != 0;
+    h->key_version = get_u32(r);
+    h->rotate_days = get_u32(r);
 }
 
 static int head_decode(const struct kv_slice *head, struct vs_header *h, struct index_tags *tags)
@@ -62,6 +89,8 @@ static int head_decode(const struct kv_slice *head, struct vs_header *h, struct 
         tags->tag[i].index = get_u8(&r);
         get_raw(&r, tags->tag[i].tag, SEAL_TAG);
     }
+    head_decode_2(&r, h);
+    h->effective = h->state;
     return reader_end(&r) ? VS_OK : VS_E_CORRUPT;
 }
 

@@ -19,6 +19,10 @@ static const struct {
     {offsetof(struct vs_policy, scrypt_log_n), VS_SCRYPT_LOG_N_MIN, VS_SCRYPT_LOG_N_MAX,
      VS_SCRYPT_LOG_N_DEFAULT},
     {offsetof(struct vs_policy, min_rsa_bits), 1024, 16384, 2048},
+    {offsetof(struct vs_policy, recover_to), 0, 1, 0},
+    {offsetof(struct vs_policy, audit_use), 0, 1, 0},
+    {offsetof(struct vs_policy, purge_approvals), 0, 16, 0},
+    {offsetof(struct vs_policy, approval_hours), 0, 720, 24},
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 
@@ -40,6 +44,12 @@ int policy_check(const struct vs_policy *policy)
     return VS_OK;
 }
 
+void policy_settle(struct vs_policy *policy)
+{
+    if (policy->profile == VS_PROFILE_STRICT)
+        policy->refuse_conflicts = policy->refuse_legacy_padding = true;
+}
+
 int policy_change(const struct vs_policy *from, const struct vs_policy *to)
 {
     VS_TRY(policy_check(to));
@@ -48,31 +58,26 @@ int policy_change(const struct vs_policy *from, const struct vs_policy *to)
 
 /* ------------------------------------------------------------------ who may do what */
 
-#define ROLE(role) (1u << (role))
-#define ANYONE (ROLE(VS_ROLE_PUBLIC) | ROLE(VS_ROLE_SO) | ROLE(VS_ROLE_USER))
-#define LOGGED_IN (ROLE(VS_ROLE_SO) | ROLE(VS_ROLE_USER))
-#define USER ROLE(VS_ROLE_USER)
-
 enum lock { LOCK_NONE = 0, LOCK_NO_DELETE = 1, LOCK_READ_ONLY = 2 };
 
-/* To public objects, to private ones, and the highest lock that lets it pass. Who may purge
- * depends on more than the role. */
+/* The verbs one of which is asked for of who acts on a private object (0: none), and the highest
+ * lock that lets it pass. Who may purge depends on more than that. */
 static const struct {
-    uint32_t to_public, to_private;
+    uint32_t verbs;
     uint32_t lock;
 } rules[ACTION_COUNT] = {
-    [ACTION_READ] = {ANYONE, LOGGED_IN, LOCK_READ_ONLY},
-    [ACTION_UPDATE] = {ANYONE, USER, LOCK_NO_DELETE},
-    [ACTION_DELETE] = {ANYONE, USER, LOCK_NONE},
-    [ACTION_RECOVER] = {ANYONE, LOGGED_IN, LOCK_READ_ONLY},
-    [ACTION_PURGE] = {ANYONE, ANYONE, LOCK_READ_ONLY},
-    [ACTION_POSTPONE] = {ANYONE, LOGGED_IN, LOCK_READ_ONLY},
-    [ACTION_DISABLE] = {ANYONE, LOGGED_IN, LOCK_NO_DELETE},
-    [ACTION_ENABLE] = {ANYONE, LOGGED_IN, LOCK_NO_DELETE},
+    [ACTION_READ] = {VS_VERB_GET | VS_VERB_LIST, LOCK_READ_ONLY},
+    [ACTION_UPDATE] = {VS_VERB_UPDATE, LOCK_NO_DELETE},
+    [ACTION_DELETE] = {VS_VERB_DELETE, LOCK_NONE},
+    [ACTION_RECOVER] = {VS_VERB_RECOVER, LOCK_READ_ONLY},
+    [ACTION_PURGE] = {0, LOCK_READ_ONLY},
+    [ACTION_POSTPONE] = {VS_VERB_RECOVER | VS_VERB_HOLD, LOCK_READ_ONLY},
+    [ACTION_DISABLE] = {VS_VERB_UPDATE | VS_VERB_POLICY, LOCK_NO_DELETE},
+    [ACTION_ENABLE] = {VS_VERB_UPDATE | VS_VERB_POLICY, LOCK_NO_DELETE},
 };
 
 static int purge_allows(const struct vs_policy *policy, const struct vs_header *header,
-                        enum vs_role role, int64_t now)
+                        uint32_t verbs, int64_t now)
 {
     if (header->state != VS_STATE_DELETED)
         return VS_WRONG_STATE;
@@ -82,20 +87,19 @@ static int purge_allows(const struct vs_policy *policy, const struct vs_header *
         return VS_OK;
     if (policy->purge_protection)
         return VS_RETAINED;
-    return ROLE(role) & LOGGED_IN ? VS_OK : VS_DENIED;
+    return verbs & VS_VERB_PURGE ? VS_OK : VS_DENIED;
 }
 
 int policy_allows(const struct vs_policy *policy, const struct vs_header *header,
-                  enum vs_role role, enum vs_action action, int64_t now)
+                  uint32_t verbs, enum vs_action action, int64_t now)
 {
-    if ((unsigned)action >= ACTION_COUNT || (unsigned)role > VS_ROLE_USER)
+    if ((unsigned)action >= ACTION_COUNT)
         return VS_DENIED;
-    uint32_t roles = header->is_private ? rules[action].to_private : rules[action].to_public;
-    if (!(roles & ROLE(role)))
+    if (header->is_private && rules[action].verbs != 0 && !(rules[action].verbs & verbs))
         return VS_DENIED;
     if (header->lock > rules[action].lock)
         return VS_LOCKED;
-    return action == ACTION_PURGE ? purge_allows(policy, header, role, now) : VS_OK;
+    return action == ACTION_PURGE ? purge_allows(policy, header, verbs, now) : VS_OK;
 }
 
 /* ------------------------------------------------------------------ dates and levels */

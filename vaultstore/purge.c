@@ -302,7 +302,8 @@ struct purge {
 static int purge_run(struct commit_txn *txn, void *ctx)
 {
     struct purge *p = ctx;
-    enum vs_role role = login_role(p->login);
+    struct vs_header judged;
+    uint32_t verbs = 0;
     struct object_record record;
     struct generation live;
     enum vs_state next;
@@ -316,8 +317,9 @@ static int purge_run(struct commit_txn *txn, void *ctx)
     p->generation = live.number;
     p->purge_at = record.header.purge_at;
     VS_TRY(lifecycle_next(record.header.state, record.header.prior, ACTION_PURGE, &next));
-    VS_TRY(policy_allows(&live.policy, &record.header, role, ACTION_PURGE, txn->clock.now));
-    return purge_object(txn, &record, role_name(role));
+    VS_TRY(login_judge(txn->store, txn->kv, p->login, &record.header, &judged, &verbs));
+    VS_TRY(policy_allows(&live.policy, &judged, verbs, ACTION_PURGE, txn->clock.now));
+    return purge_object(txn, &record, login_name(p->login));
 }
 
 int vs_object_purge(struct vs_store *store, uint32_t vault, struct vs_login *login,
@@ -330,7 +332,7 @@ int vs_object_purge(struct vs_store *store, uint32_t vault, struct vs_login *log
         char detail[96];
         const struct audit_entry entry = {.vault = vault, .generation = p.generation,
                                           .operation = "KeyPurge", .result = status, .id = id,
-                                          .principal = role_name(login_role(login)),
+                                          .principal = login_name(login),
                                           .detail = detail};
         snprintf(detail, sizeof(detail), "refused: %s until %s",
                  status == VS_HELD ? "held" : "retained", time_text(p.purge_at).text);

@@ -153,6 +153,11 @@ bool reader_ok(const struct reader *r)
     return !r->failed;
 }
 
+bool reader_more(const struct reader *r)
+{
+    return !r->failed && r->pos < r->len;
+}
+
 bool reader_end(const struct reader *r)
 {
     return !r->failed && r->pos == r->len;

@@ -26,5 +26,6 @@ void get_raw(struct reader *r, void *ret_data, size_t len);
 const uint8_t *get_bytes(struct reader *r, size_t *ret_len);       /* points into the record */
 void get_text(struct reader *r, char *ret_text, size_t cap);       /* too long: failed */
 bool reader_ok(const struct reader *r);
+bool reader_more(const struct reader *r);                          /* ok and something is left */
 bool reader_end(const struct reader *r);                           /* ok and nothing is left */
 #endif

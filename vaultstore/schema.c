@@ -86,6 +86,32 @@ struct key key_principal(uint32_t generation, enum vs_role role)
     return key;
 }
 
+struct key key_named(uint32_t generation, const char *name)
+{
+    struct key key = key_principals(generation);
+
+    key_u8(&key, PRINCIPAL_NAMED);
+    key_raw(&key, name, strnlen(name, VS_USER_NAME_MAX));
+    return key;
+}
+
+struct key key_grants(uint32_t generation, const uint8_t number[8])
+{
+    struct key key = key_principals(generation);
+
+    key_u8(&key, PRINCIPAL_GRANT);
+    key_raw(&key, number, 8);
+    return key;
+}
+
+struct key key_grant(uint32_t generation, const uint8_t number[8], const struct vs_id *id)
+{
+    struct key key = key_grants(generation, number);
+
+    key_raw(&key, id->b, sizeof(id->b));
+    return key;
+}
+
 struct key key_object(const struct vs_id *id)
 {
     struct key key = key_table(TABLE_OBJECT);
@@ -134,6 +160,23 @@ struct key key_audit(uint64_t seq)
     struct key key = key_table(TABLE_AUDIT);
 
     key_u64(&key, seq);
+    return key;
+}
+
+struct key key_audit_of(const struct vs_id *id, uint64_t seq)
+{
+    struct key key = key_table(TABLE_AUDIT_OF);
+
+    key_raw(&key, id->b, sizeof(id->b));
+    key_u64(&key, seq);
+    return key;
+}
+
+struct key key_use(const struct vs_id *id)
+{
+    struct key key = key_table(TABLE_USE);
+
+    key_raw(&key, id->b, sizeof(id->b));
     return key;
 }
 

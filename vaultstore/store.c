@@ -277,17 +277,14 @@ static int host_key_load(struct vs_store *store, const char *configured)
 
 /* ------------------------------------------------------------------ format */
 
-/* From version `from` to the next one. None yet: version 1 is the first. */
-static const struct migration { uint32_t from; commit_fn *run; } migrations[] = {{0, NULL}};
-
-static int version_put(struct commit_txn *txn, const uint8_t store_id[STORE_ID])
+static int version_put(struct commit_txn *txn, uint32_t version, const uint8_t store_id[STORE_ID])
 {
     uint8_t body[64];
     struct writer w;
     struct key key = key_meta();
 
     writer_init(&w, body, sizeof(body));
-    put_u32(&w, SCHEMA_VERSION);
+    put_u32(&w, version);
     put_raw(&w, store_id, STORE_ID);
     return trusted_put(txn, &key, &w);
 }
@@ -299,7 +296,7 @@ static int store_create(struct commit_txn *txn, void *ctx)
 
     (void)ctx;
     VS_TRY(seal_random(txn->store->sealer, store_id, sizeof(store_id)));
-    VS_TRY(version_put(txn, store_id));
+    VS_TRY(version_put(txn, SCHEMA_VERSION, store_id));
     return audit_append(txn, &entry);
 }
 
@@ -334,6 +331,31 @@ static int version_read(struct vs_store *store, uint32_t *ret_version)
     return VS_OK;
 }
 
+/* Records of format 1 are read as they are, the fields they lack have defaults: the number alone
+ * changes, so that a build that does not know the new fields no longer opens the store. */
+static int version_only(struct commit_txn *txn, void *ctx)
+{
+    const uint32_t *from = ctx;
+    const struct audit_entry entry = {.operation = "StoreMigrate", .principal = "public"};
+    struct key key = key_meta();
+    uint8_t store_id[STORE_ID];
+    struct reader r;
+
+    VS_TRY(trusted_get(txn->store, txn->kv, &key, &r));
+    (void)get_u32(&r);
+    get_raw(&r, store_id, sizeof(store_id));
+    if (!reader_ok(&r))
+        return VS_E_CORRUPT;
+    VS_TRY(audit_index_all(txn));
+    VS_TRY(version_put(txn, *from + 1, store_id));
+    return audit_append(txn, &entry);
+}
+
+/* From version `from` to the next one, each in a transaction of its own. */
+static const struct migration { uint32_t from; commit_fn *run; } migrations[] = {
+    {1, version_only},
+};
+
 static int store_migrate(struct vs_store *store)
 {
     uint32_t version = 0;
@@ -343,8 +365,10 @@ static int store_migrate(struct vs_store *store)
         return commit_run(store, store_create, NULL);
     VS_TRY(status);
     for (size_t i = 0; i < sizeof(migrations) / sizeof(migrations[0]); i++)
-        if (migrations[i].run != NULL && migrations[i].from >= version)
-            VS_TRY(commit_run(store, migrations[i].run, NULL));
+        if (migrations[i].from >= version) {
+            uint32_t from = migrations[i].from;
+            VS_TRY(commit_run(store, migrations[i].run, &from));
+        }
     return VS_OK;
 }
 
@@ -379,8 +403,10 @@ static struct vs_store *store_new(const struct vs_options *options)
     memcpy(store->path, options->path, len);
     store->path[len] = '\0';
     store->defaults = options->defaults;
+    policy_settle(&store->defaults);
     store->time = options->time != NULL ? *options->time : *clock_system();
     store->trace = options->trace;
+    store->on_event = options->on_event;
     commit_queue_init(&store->commits);
     pthread_rwlock_init(&store->live_lock, NULL);
     pthread_mutex_init(&store->clock_lock, NULL);
@@ -403,6 +429,7 @@ static int store_open_files(struct vs_store *store, const struct vs_options *opt
     VS_TRY(open_lock_take(store, &lock));
     VS_TRY(files_check(store));
     VS_TRY(sealer_new(&store->sealer));
+    VS_TRY(seal_random(store->sealer, &store->correlation, sizeof(store->correlation)));
     VS_TRY(host_key_load(store, options->host_key_path));
     fresh = access(data, F_OK) != 0;
     VS_TRY(kv_open(store->path, options->map_size != 0 ? options->map_size : MAP_SIZE_DEFAULT,

@@ -68,7 +68,7 @@ static int sweep_object(struct commit_txn *txn, const struct sweep_entry *entry,
     VS_TRY(status);
     VS_TRY(generation_live(txn->store, txn->kv, record.header.vault, &live));
     if (live.number != record.header.generation || record.header.state != VS_STATE_DELETED ||
-        policy_allows(&live.policy, &record.header, VS_ROLE_PUBLIC, ACTION_PURGE,
+        policy_allows(&live.policy, &record.header, 0, ACTION_PURGE,
                       txn->clock.now) != VS_OK || record.header.purge_at > txn->clock.now)
         return VS_OK;
     VS_TRY(purge_object(txn, &record, "sweep"));

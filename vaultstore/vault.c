@@ -7,6 +7,32 @@
 
 /* ------------------------------------------------------------------ records */
 
+/* Switches by their bit; never renumbered. */
+static const size_t switches[] = {
+    offsetof(struct vs_policy, reserve_names),    offsetof(struct vs_policy, require_backup),
+    offsetof(struct vs_policy, disable_before_delete),
+    offsetof(struct vs_policy, refuse_conflicts), offsetof(struct vs_policy, refuse_legacy_padding),
+    offsetof(struct vs_policy, clock_strict),     offsetof(struct vs_policy, tombstone_labels),
+    offsetof(struct vs_policy, newest_only),
+};
+#define SWITCHES (sizeof(switches) / sizeof(switches[0]))
+
+static uint32_t switches_pack(const struct vs_policy *policy)
+{
+    uint32_t bits = 0;
+
+    for (size_t i = 0; i < SWITCHES; i++)
+        if (*(const bool *)((const uint8_t *)policy + switches[i]))
+            bits |= 1u << i;
+    return bits;
+}
+
+static void switches_unpack(uint32_t bits, struct vs_policy *policy)
+{
+    for (size_t i = 0; i < SWITCHES; i++)
+        *(bool *)((uint8_t *)policy + switches[i]) = (bits >> i & 1u) != 0;
+}
+
 static void policy_encode(struct writer *w, const struct vs_policy *policy)
 {
     put_u32(w, policy->retention_days);
@@ -15,6 +41,30 @@ static void policy_encode(struct writer *w, const struct vs_policy *policy)
     put_u32(w, policy->pin_tries);
     put_u32(w, policy->scrypt_log_n);
     put_u32(w, policy->min_rsa_bits);
+    /* from format 2 */
+    put_u64(w, (uint64_t)policy->protected_since);
+    put_u32(w, policy->recover_to);
+    put_u32(w, switches_pack(policy));
+    put_u32(w, policy->audit_use);
+    put_u32(w, policy->purge_approvals);
+    put_u32(w, policy->approval_hours);
+}
+
+/* A policy of format 1 ends before these. */
+static void policy_decode_2(struct reader *r, struct vs_policy *policy)
+{
+    struct vs_policy standard;
+
+    vs_policy_default(&standard);
+    policy->approval_hours = standard.approval_hours;
+    if (!reader_more(r))
+        return;
+    policy->protected_since = (int64_t)get_u64(r);
+    policy->recover_to = get_u32(r);
+    switches_unpack(get_u32(r), policy);
+    policy->audit_use = get_u32(r);
+    policy->purge_approvals = get_u32(r);
+    policy->approval_hours = get_u32(r);
 }
 
 static void policy_decode(struct reader *r, struct vs_policy *policy)
@@ -25,6 +75,8 @@ static void policy_decode(struct reader *r, struct vs_policy *policy)
     policy->pin_tries = get_u32(r);
     policy->scrypt_log_n = get_u32(r);
     policy->min_rsa_bits = get_u32(r);
+    policy_decode_2(r, policy);
+    policy_settle(policy);
 }
 
 static int vault_decode(struct reader *r, uint32_t number, struct vault *ret_vault)
@@ -197,11 +249,13 @@ int generation_live(struct vs_store *store, struct kv_txn *txn, uint32_t vault,
 int generation_enter(struct vs_store *store, struct kv_txn *txn, uint32_t vault,
                      const struct vs_login *login, struct generation *ret_generation)
 {
+    uint32_t verbs;
+
     VS_TRY(generation_live(store, txn, vault, ret_generation));
     if (login != NULL &&
         (login->vault != vault || login->generation != ret_generation->number))
         return VS_REVOKED;
-    return VS_OK;
+    return login_verbs(store, txn, login, NULL, &verbs);
 }
 
 /* ------------------------------------------------------------------ listing */
@@ -291,9 +345,9 @@ static int vault_info(struct vs_store *store, struct kv_txn *txn, uint32_t numbe
     info.policy = g.policy;
     info.created_at = vault.created_at;
     info.write_protected = g.lock != 0;
-    VS_TRY(principal_get(store, txn, g.number, VS_ROLE_SO, &principal));
+    VS_TRY(principal_get(store, txn, g.number, (struct who){.role = VS_ROLE_SO}, &principal));
     info.so_tries_left = tries_left(&g.policy, &principal);
-    status = principal_get(store, txn, g.number, VS_ROLE_USER, &principal);
+    status = principal_get(store, txn, g.number, (struct who){.role = VS_ROLE_USER}, &principal);
     info.user_pin_set = status == VS_OK;
     info.user_tries_left = info.user_pin_set ? tries_left(&g.policy, &principal)
                                              : g.policy.pin_tries;
@@ -352,6 +406,9 @@ static int init_policy(const struct vs_store *store, const struct vault_init *in
 
     if (init->policy != NULL)
         policy = *init->policy;
+    policy_settle(&policy);
+    /* What goes on from the former generation goes on with its cooling-off, too. */
+    policy.protected_since = protected ? former->policy.protected_since : 0;
     policy.purge_protection |= protected;
     VS_TRY(policy_check(&policy));
     *ret_policy = policy;
@@ -391,18 +448,20 @@ static int init_fresh(struct commit_txn *txn, const struct vault_init *init,
                       struct generation *fresh)
 {
     AUTO(secret_key) struct secret_key slot;
+    const struct who who = {.role = VS_ROLE_SO};
     struct principal so;
 
+    memset(&so, 0, sizeof(so));
     fresh->vault = init->vault;
     fresh->number = txn->state.next_generation++;
     fresh->created_at = txn->clock.now;
     memcpy(fresh->label, init->label, sizeof(fresh->label));
     VS_TRY(seal_random(txn->store->sealer, fresh->tag, sizeof(fresh->tag)));
     VS_TRY(commit_sequence(txn, &fresh->slot, slot.b));
-    VS_TRY(principal_wrap(txn->store, fresh, VS_ROLE_SO, slot.b, &init->pin_key,
+    VS_TRY(principal_wrap(txn->store, fresh, who, slot.b, &init->pin_key,
                           init->vault_key.b, &so));
     VS_TRY(generation_put(txn, fresh));
-    return principal_put(txn, fresh->number, VS_ROLE_SO, &so);
+    return principal_put(txn, fresh->number, who, &so);
 }
 
 static int init_run(struct commit_txn *txn, void *ctx)

@@ -1,0 +1,234 @@
+/*
+ * principal.c: the records of principals: the SO, the user, and named ones with their verbs and
+ * grants. A grant hangs on the principal's own number, not on its name: whoever is given a removed
+ * principal's name later inherits nothing.
+ */
+#include <stdio.h>
+
+#include "store_internal.h"
+
+const char *who_name(struct who who)
+{
+    static const char *const names[] = {"public", "so", "user"};
+
+    if (who.name != NULL)
+        return who.name;
+    return (size_t)who.role < sizeof(names) / sizeof(names[0]) ? names[who.role] : "unknown";
+}
+
+const char *role_name(enum vs_role role)
+{
+    return who_name((struct who){.role = role});
+}
+
+static struct key who_key(uint32_t generation, struct who who)
+{
+    return who.name != NULL ? key_named(generation, who.name) : key_principal(generation, who.role);
+}
+
+/* ------------------------------------------------------------------ records */
+
+/* What format 1 did not have. */
+static void principal_decode_2(struct reader *r, struct principal *p)
+{
+    if (!reader_more(r))
+        return;
+    get_raw(r, p->number, sizeof(p->number));
+    p->verbs = get_u32(r);
+    p->created_at = (int64_t)get_u64(r);
+    get_text(r, p->created_by, sizeof(p->created_by));
+}
+
+int principal_get(struct vs_store *store, struct kv_txn *txn, uint32_t generation, struct who who,
+                  struct principal *ret_principal)
+{
+    struct key key = who_key(generation, who);
+    struct principal p;
+    struct reader r;
+
+    memset(&p, 0, sizeof(p));
+    VS_TRY(trusted_get(store, txn, &key, &r));
+    get_raw(&r, p.salt, sizeof(p.salt));
+    p.log_n = get_u32(&r);
+    p.tries = get_u32(&r);
+    get_raw(&r, p.wrapped, sizeof(p.wrapped));
+    principal_decode_2(&r, &p);
+    if (!reader_end(&r) || p.log_n > VS_SCRYPT_LOG_N_MAX)
+        return VS_E_CORRUPT;
+    *ret_principal = p;
+    return VS_OK;
+}
+
+int principal_put(struct commit_txn *txn, uint32_t generation, struct who who,
+                  const struct principal *principal)
+{
+    struct key key = who_key(generation, who);
+    uint8_t body[SCHEMA_BODY_MAX];
+    struct writer w;
+
+    writer_init(&w, body, sizeof(body));
+    put_raw(&w, principal->salt, sizeof(principal->salt));
+    put_u32(&w, principal->log_n);
+    put_u32(&w, principal->tries);
+    put_raw(&w, principal->wrapped, sizeof(principal->wrapped));
+    put_raw(&w, principal->number, sizeof(principal->number));
+    put_u32(&w, principal->verbs);
+    put_u64(&w, (uint64_t)principal->created_at);
+    put_text(&w, principal->created_by);
+    return trusted_put(txn, &key, &w);
+}
+
+/* ------------------------------------------------------------------ the wrapped vault key */
+
+/* Binds a wrapped key to its place. */
+static size_t wrap_label(const struct generation *generation, struct who who,
+                         uint8_t ret_label[128])
+{
+    struct writer w;
+
+    writer_init(&w, ret_label, 128);
+    put_text(&w, "reprieve principal");
+    put_raw(&w, generation->tag, sizeof(generation->tag));
+    put_u32(&w, generation->number);
+    put_u8(&w, who.name != NULL ? PRINCIPAL_NAMED : (uint8_t)who.role);
+    if (who.name != NULL)
+        put_text(&w, who.name);
+    return w.len;
+}
+
+/* The stretched PIN alone does not open a copy of the database: host key and slot go in too. */
+static int wrap_key(struct vs_store *store, const uint8_t slot_secret[KEYSLOT_SIZE],
+                    const uint8_t stretched[SEAL_KEY], const uint8_t *label, size_t label_len,
+                    struct secret_key *ret_key)
+{
+    uint8_t ikm[2 * SEAL_KEY];
+    int status;
+
+    memcpy(ikm, stretched, SEAL_KEY);
+    memcpy(ikm + SEAL_KEY, store->keys->mix, SEAL_KEY);
+    status = seal_derive(store->sealer, ikm, sizeof(ikm), slot_secret, KEYSLOT_SIZE, label,
+                         label_len, ret_key->b);
+    explicit_bzero(ikm, sizeof(ikm));
+    return status;
+}
+
+int principal_wrap(struct vs_store *store, const struct generation *generation, struct who who,
+                   const uint8_t slot_secret[KEYSLOT_SIZE], const struct pin_key *pin_key,
+                   const uint8_t vault_key[SEAL_KEY], struct principal *principal)
+{
+    AUTO(secret_key) struct secret_key key;
+    uint8_t label[128], wrapped[PRINCIPAL_WRAPPED];
+    size_t label_len = wrap_label(generation, who, label);
+
+    VS_TRY(wrap_key(store, slot_secret, pin_key->key, label, label_len, &key));
+    VS_TRY(seal_close(store->sealer, key.b, label, label_len, vault_key, SEAL_KEY, wrapped));
+    principal->log_n = pin_key->log_n;
+    principal->tries = 0;
+    memcpy(principal->salt, pin_key->salt, sizeof(principal->salt));
+    memcpy(principal->wrapped, wrapped, sizeof(wrapped));
+    return VS_OK;
+}
+
+int principal_unwrap(struct vs_store *store, const struct generation *generation, struct who who,
+                     const struct principal *principal, const uint8_t *pin, size_t pin_len,
+                     struct secret_key *ret_vault_key)
+{
+    AUTO(secret_key) struct secret_key slot, stretched, key;
+    uint8_t label[128];
+    size_t label_len = wrap_label(generation, who, label);
+    int status;
+
+    VS_TRY(keyslots_read(store->slots, generation->slot, slot.b));
+    VS_TRY(seal_scrypt(store->sealer, pin, pin_len, principal->salt, principal->log_n,
+                       stretched.b));
+    VS_TRY(wrap_key(store, slot.b, stretched.b, label, label_len, &key));
+    status = seal_open(store->sealer, key.b, label, label_len, principal->wrapped,
+                       sizeof(principal->wrapped), ret_vault_key->b);
+    return status == VS_E_CORRUPT ? VS_PIN_INCORRECT : status;
+}
+
+/* ------------------------------------------------------------------ verbs */
+
+int grant_get(struct vs_store *store, struct kv_txn *txn, uint32_t generation,
+              const uint8_t number[PRINCIPAL_NUMBER], const struct vs_id *id, uint32_t *ret_verbs)
+{
+    struct key key = key_grant(generation, number, id);
+    struct reader r;
+    int status = trusted_get(store, txn, &key, &r);
+
+    if (status == VS_NOT_FOUND) {
+        *ret_verbs = 0;
+        return VS_OK;
+    }
+    VS_TRY(status);
+    *ret_verbs = get_u32(&r);
+    return reader_end(&r) ? VS_OK : VS_E_CORRUPT;
+}
+
+struct who login_who(const struct vs_login *login)
+{
+    if (login == NULL)
+        return (struct who){.role = VS_ROLE_PUBLIC};
+    return (struct who){.role = login->role, .name = login->name[0] != '\0' ? login->name : NULL};
+}
+
+const char *login_name(const struct vs_login *login)
+{
+    return who_name(login_who(login));
+}
+
+static int login_principal(struct vs_store *store, struct kv_txn *txn, const struct vs_login *login,
+                    struct principal *ret_principal)
+{
+    struct principal p;
+    int status = principal_get(store, txn, login->generation, login_who(login), &p);
+
+    if (status == VS_NOT_FOUND ||
+        (status == VS_OK && memcmp(p.number, login->number, sizeof(p.number)) != 0))
+        return VS_REVOKED;
+    VS_TRY(status);
+    *ret_principal = p;
+    return VS_OK;
+}
+
+bool login_is_named(const struct vs_login *login)
+{
+    return login != NULL && login->name[0] != '\0';
+}
+
+int login_verbs(struct vs_store *store, struct kv_txn *txn, const struct vs_login *login,
+                const struct vs_id *id, uint32_t *ret_verbs)
+{
+    struct principal p;
+    uint32_t granted = 0;
+
+    if (!login_is_named(login)) {
+        *ret_verbs = vs_login_verbs(login);
+        return VS_OK;
+    }
+    VS_TRY(login_principal(store, txn, login, &p));
+    if (id != NULL)
+        VS_TRY(grant_get(store, txn, login->generation, p.number, id, &granted));
+    *ret_verbs = p.verbs | granted;
+    return VS_OK;
+}
+
+int login_needs(struct vs_store *store, struct kv_txn *txn, const struct vs_login *login,
+                const struct vs_id *id, uint32_t verbs)
+{
+    uint32_t has = 0;
+
+    if (!login_is_named(login))
+        return VS_OK;
+    VS_TRY(login_verbs(store, txn, login, id, &has));
+    return (has & verbs) != 0 ? VS_OK : VS_DENIED;
+}
+
+int login_judge(struct vs_store *store, struct kv_txn *txn, const struct vs_login *login,
+                const struct vs_header *header, struct vs_header *ret_header, uint32_t *ret_verbs)
+{
+    VS_TRY(login_verbs(store, txn, login, &header->id, ret_verbs));
+    *ret_header = *header;
+    ret_header->is_private = header->is_private || login_is_named(login);
+    return VS_OK;
+}
