@@ -149,6 +149,7 @@ struct vs_time_source {
     void *ctx;
 };
 
+struct vs_event;
 struct vs_options {
     const char *path;              /* directory; made 0700 if missing, its parents too */
     const char *host_key_path;     /* NULL: <path>/host.key */
@@ -156,6 +157,9 @@ struct vs_options {
     struct vs_policy defaults;     /* for vaults made later */
     const struct vs_time_source *time;  /* NULL: the system's; borrowed */
     void (*trace)(const char *where, const char *message);  /* may be NULL; never gets a secret */
+    /* Told of every event that this process has written, after it is on disk, in the thread whose
+     * call wrote it; it must not call the store. May be NULL. */
+    void (*on_event)(const struct vs_event *event);
 };
 
 /*
@@ -457,12 +461,69 @@ struct vs_event {
     uint32_t object_version;
     char detail[96];             /* reason, purge date, ...; never a secret or a private label */
     uint8_t hash[32];            /* SHA-256 over the previous hash and this record's bytes */
+    uint32_t duration_us;        /* microseconds from the call to the record; of a use: its own */
+    uint8_t correlation[16];     /* the same for all events of one change */
+    uint32_t code;               /* the caller's own result of a use; 0: `result` says it */
+    uint32_t key_version;        /* of a key used; 0: not said */
+    uint64_t count;              /* uses that the record stands for, else 1 */
+    int64_t first, last;         /* vault time of the first and last of them */
 };
 /* Events with seq >= from, in order; VS_END after the last. Batches of any size. */
 VS_MUST_USE int vs_audit_read(struct vs_store *store, uint64_t from, struct vs_event *ret_events,
                               size_t cap, size_t *ret_n);
 /* Recomputes the chain. ret_bad is the first event that does not fit, or 0 when all do. */
 VS_MUST_USE int vs_audit_verify(struct vs_store *store, uint64_t *ret_events, uint64_t *ret_bad);
+/*
+ * The same from where a former verification ended: `seq` and `hash` are the event's that it ended
+ * with (0, zeros: from the start) and are moved to the last good one. That event gone or another:
+ * ret_bad is its number.
+ */
+VS_MUST_USE int vs_audit_verify_from(struct vs_store *store, uint64_t *seq, uint8_t hash[32],
+                                     uint64_t *ret_bad);
+
+struct vs_audit_query {
+    uint64_t from;               /* seq to begin or go on with; 0: the first, or the last */
+    int64_t since, until;        /* vault time, the second excluded; 0: no limit */
+    const struct vs_id *id;      /* of this object; by an index. NULL: any */
+    bool newest_first;
+    bool (*wanted)(const struct vs_event *event, void *ctx);   /* NULL: all */
+    void *ctx;
+};
+/* At most cap events; ret_next is the `from` to go on with, 0 when there are no more. */
+VS_MUST_USE int vs_audit_query(struct vs_store *store, const struct vs_audit_query *query,
+                               struct vs_event *ret_events, size_t cap, size_t *ret_n,
+                               uint64_t *ret_next);
+
+/* Uses of a key, counted by the caller: one event each, all in one transaction. */
+struct vs_use {
+    struct vs_id id;
+    uint32_t generation, object_version, key_version;
+    const char *operation;       /* "KeySign" ... */
+    const char *detail;          /* or NULL */
+    char principal[VS_ACTOR_MAX];
+    int32_t result;              /* vs_status */
+    uint32_t code;               /* the caller's; 0 for success */
+    uint64_t count;              /* of uses; 0: the event tells of none that is not counted */
+    uint32_t first_ago, last_ago;/* seconds before now */
+    uint32_t duration_us;        /* 0: not measured */
+};
+VS_MUST_USE int vs_audit_use(struct vs_store *store, uint32_t vault, const struct vs_use *uses,
+                             size_t n);
+/* What is on record: uses, the first and the last of them; all 0 for a key never used. */
+struct vs_use_total { uint64_t count; int64_t first, last; };
+VS_MUST_USE int vs_use_total(struct vs_store *store, const struct vs_id *id,
+                             struct vs_use_total *ret_total);
+
+/* What will be purged before `until`, soonest first; holds and protection are not asked. Generations
+ * have a zero id. At most cap; ret_n 0: none. */
+struct vs_due {
+    struct vs_id id;
+    uint32_t vault, generation;
+    int64_t purge_at;
+    bool held;
+};
+VS_MUST_USE int vs_due_list(struct vs_store *store, int64_t until, struct vs_due *ret_due,
+                            size_t cap, size_t *ret_n);
 
 /* ------------------------------------------------------------------ secret memory */
 

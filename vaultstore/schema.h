@@ -25,6 +25,8 @@ enum schema_table {
     TABLE_TOMBSTONE = 0x08,
     TABLE_PENDING = 0x09,
     TABLE_AUDIT = 0x0a,
+    TABLE_AUDIT_OF = 0x0e,      /* events by object */
+    TABLE_USE = 0x0f,           /* how often a key was used */
 };
 
 /* In due dates and pending work: what the entry is about. */
@@ -50,6 +52,8 @@ struct key key_due(int64_t purge_at, enum schema_kind kind, const struct vs_id *
 struct key key_tombstone(const struct vs_id *id);
 struct key key_pending(enum schema_kind kind, uint64_t what);  /* slot, or vault and generation */
 struct key key_audit(uint64_t seq);
+struct key key_audit_of(const struct vs_id *id, uint64_t seq);
+struct key key_use(const struct vs_id *id);
 
 /* An entry of the index; a prefix of it when tag, or id, is NULL. */
 struct index_partition { uint32_t generation; bool deleted, is_private; };

@@ -72,6 +72,9 @@ struct vs_store {
     struct vs_policy defaults;
     struct vs_time_source time;
     void (*trace)(const char *where, const char *message);
+    void (*on_event)(const struct vs_event *event);
+    uint64_t correlation;       /* random, and the number of the next change: of correlation ids */
+    _Atomic uint64_t changes;
     struct kv *kv;
     struct sealer *sealer;
     struct keyslots *slots;
