@@ -163,6 +163,23 @@ struct key key_audit(uint64_t seq)
     return key;
 }
 
+struct key key_audit_of(const struct vs_id *id, uint64_t seq)
+{
+    struct key key = key_table(TABLE_AUDIT_OF);
+
+    key_raw(&key, id->b, sizeof(id->b));
+    key_u64(&key, seq);
+    return key;
+}
+
+struct key key_use(const struct vs_id *id)
+{
+    struct key key = key_table(TABLE_USE);
+
+    key_raw(&key, id->b, sizeof(id->b));
+    return key;
+}
+
 struct key key_indexes(uint32_t generation)
 {
     struct key key = key_table(TABLE_INDEX);
