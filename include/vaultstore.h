@@ -252,16 +252,16 @@ VS_MUST_USE int vs_login_check(struct vs_store *store, const struct vs_login *lo
 uint32_t vs_login_generation(const struct vs_login *login);
 enum vs_role vs_login_role(const struct vs_login *login);
 uint32_t vs_login_verbs(const struct vs_login *login);   /* enum vs_verb bits; NULL: 0 */
-/* Checks the logged-in principal's PIN once more (context-specific login). Counts tries. */
-VS_MUST_USE int vs_login_verify(struct vs_store *store, struct vs_login *login,
-                                const uint8_t *pin, size_t pin_len);
-/* C_InitPIN: needs an SO login; sets the user's PIN, its tries full again. */
 /* Of a named principal, else empty. */
 const char *vs_login_name(const struct vs_login *login);
 /* Has the login at least one of these verbs, in general or granted on the object (NULL: only in
  * general)? VS_DENIED, VS_REVOKED. Without a grant to look up it costs what vs_login_check does. */
 VS_MUST_USE int vs_login_may(struct vs_store *store, const struct vs_login *login,
                              const struct vs_id *id, uint32_t verbs);
+/* Checks the logged-in principal's PIN once more (context-specific login). Counts tries. */
+VS_MUST_USE int vs_login_verify(struct vs_store *store, struct vs_login *login,
+                                const uint8_t *pin, size_t pin_len);
+/* C_InitPIN: needs an SO login; sets the user's PIN, its tries full again. */
 VS_MUST_USE int vs_pin_init(struct vs_store *store, struct vs_login *so, const uint8_t *pin,
                             size_t pin_len);
 /* C_SetPIN: with the old PIN; counts tries as a login does. */
@@ -269,10 +269,6 @@ VS_MUST_USE int vs_pin_change(struct vs_store *store, uint32_t vault, enum vs_ro
                               const uint8_t *old_pin, size_t old_len, const uint8_t *new_pin,
                               size_t new_len);
 
-/* ------------------------------------------------------------------ objects */
-
-enum vs_state {
-    VS_STATE_PREACTIVE = 0,
 /* ------------------------------------------------------------------ named principals */
 
 /*
@@ -318,6 +314,10 @@ VS_MUST_USE int vs_pin_change_named(struct vs_store *store, uint32_t vault, cons
                                     const uint8_t *old_pin, size_t old_len, const uint8_t *new_pin,
                                     size_t new_len);
 
+/* ------------------------------------------------------------------ objects */
+
+enum vs_state {
+    VS_STATE_PREACTIVE = 0,
     VS_STATE_ACTIVE = 1,
     VS_STATE_DISABLED = 2,
     VS_STATE_EXPIRED = 3,

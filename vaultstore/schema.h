@@ -40,13 +40,13 @@ struct key key_vault(uint32_t vault);
 struct key key_generation(uint32_t vault, uint32_t generation);
 struct key key_generations(uint32_t vault);                    /* prefix: of one vault */
 struct key key_principal(uint32_t generation, enum vs_role role);
-struct key key_principals(uint32_t generation);                /* prefix: of one generation */
-struct key key_object(const struct vs_id *id);
 #define PRINCIPAL_NAMED 3u         /* in place of a role: a name follows */
 #define PRINCIPAL_GRANT 4u         /* a principal's number and an object's id follow */
 struct key key_named(uint32_t generation, const char *name);   /* "": prefix of all names */
 struct key key_grant(uint32_t generation, const uint8_t number[8], const struct vs_id *id);
 struct key key_grants(uint32_t generation, const uint8_t number[8]);   /* prefix */
+struct key key_principals(uint32_t generation);                /* prefix: of one generation */
+struct key key_object(const struct vs_id *id);
 struct key key_objects(const uint8_t tag[8]);                  /* prefix: of one generation */
 struct key key_due(int64_t purge_at, enum schema_kind kind, const struct vs_id *id);
 struct key key_tombstone(const struct vs_id *id);

@@ -97,10 +97,10 @@ struct vs_store {
     _Atomic int64_t sweep_after; /* seconds of the boot clock: no sweep in passing before */
 };
 
+#define PRINCIPAL_NUMBER 8u
 struct vs_login {
     uint32_t vault, generation;
     enum vs_role role;
-#define PRINCIPAL_NUMBER 8u
     char name[VS_USER_NAME_MAX + 1];       /* of a named principal, else empty */
     uint8_t number[PRINCIPAL_NUMBER];      /* its own, whoever bears the name later */
     _Atomic uint32_t verbs;     /* of a named principal, as of `checked` */
@@ -167,9 +167,6 @@ VS_MUST_USE int generation_enter(struct vs_store *store, struct kv_txn *txn, uin
 struct who { enum vs_role role; const char *name; };
 const char *who_name(struct who who);
 const char *role_name(enum vs_role role);
-enum vs_role login_role(const struct vs_login *login);   /* NULL: public */
-/* "user (uid 1000)" */
-void actor_name(const struct vs_store *store, const char *principal, char ret_name[VS_ACTOR_MAX]);
 struct who login_who(const struct vs_login *login);      /* its name is the login's */
 /* For the audit: "so", "user", "public" or the name. NULL: public. */
 const char *login_name(const struct vs_login *login);
@@ -188,7 +185,7 @@ VS_MUST_USE int login_judge(struct vs_store *store, struct kv_txn *txn,
                             struct vs_header *ret_header, uint32_t *ret_verbs);
 
 /* login.c */
-/* A principal as stored: the vault key wrapped under the stretched PIN. */
+enum vs_role login_role(const struct vs_login *login);   /* NULL: public */
 /* The vault's live generation, in a transaction of its own. */
 VS_MUST_USE int live_read(struct vs_store *store, uint32_t vault,
                           struct generation *ret_generation);
@@ -197,22 +194,26 @@ struct pin_lock { pthread_mutex_t *mutex; int fd; struct flock range; };
 void pin_lock_auto(struct pin_lock *lock);
 VS_MUST_USE int pin_lock_take(struct vs_store *store, uint32_t generation, struct who who,
                               struct pin_lock *lock);
+/* "user (uid 1000)" */
+void actor_name(const struct vs_store *store, const char *principal, char ret_name[VS_ACTOR_MAX]);
+/* A principal as stored: the vault key wrapped under the stretched PIN. */
 #define PRINCIPAL_WRAPPED (SEAL_KEY + SEAL_OVERHEAD)
 struct principal {
     uint8_t salt[16];
     uint32_t log_n, tries;      /* tries: used up */
     uint8_t wrapped[PRINCIPAL_WRAPPED];
-};
-/* A PIN after scrypt, with a fresh salt. VS_POLICY for a length out of range. */
-struct pin_key { uint8_t salt[16]; uint32_t log_n; uint8_t key[SEAL_KEY]; };
     /* of a named one, else zeros */
     uint8_t number[PRINCIPAL_NUMBER];
     uint32_t verbs;
     int64_t created_at;
     char created_by[VS_ACTOR_MAX];
+};
+/* A PIN after scrypt, with a fresh salt. VS_POLICY for a length out of range. */
+struct pin_key { uint8_t salt[16]; uint32_t log_n; uint8_t key[SEAL_KEY]; };
 void pin_key_auto(struct pin_key *key);
 VS_MUST_USE int pin_stretch(struct vs_store *store, const uint8_t *pin, size_t pin_len,
                             uint32_t log_n, struct pin_key *ret_key);
+/* Sets what of the record depends on the PIN; its tries are full again. */
 VS_MUST_USE int principal_wrap(struct vs_store *store, const struct generation *generation,
                                struct who who, const uint8_t slot_secret[KEYSLOT_SIZE],
                                const struct pin_key *pin_key, const uint8_t vault_key[SEAL_KEY],
@@ -226,14 +227,14 @@ VS_MUST_USE int principal_get(struct vs_store *store, struct kv_txn *txn, uint32
                               struct who who, struct principal *ret_principal);
 VS_MUST_USE int principal_put(struct commit_txn *txn, uint32_t generation, struct who who,
                               const struct principal *principal);
-/* Counts a try, checks the PIN, gives the try back. No lock may be held. */
-VS_MUST_USE int pin_check(struct vs_store *store, uint32_t vault, uint32_t generation,
-                          enum vs_role role, const uint8_t *pin, size_t pin_len,
-                          struct secret_key *ret_vault_key);
 /* The verbs granted on one object; none: 0. */
 VS_MUST_USE int grant_get(struct vs_store *store, struct kv_txn *txn, uint32_t generation,
                           const uint8_t number[PRINCIPAL_NUMBER], const struct vs_id *id,
                           uint32_t *ret_verbs);
+/* Counts a try, checks the PIN, gives the try back. No lock may be held. */
+VS_MUST_USE int pin_check(struct vs_store *store, uint32_t vault, uint32_t generation,
+                          enum vs_role role, const uint8_t *pin, size_t pin_len,
+                          struct secret_key *ret_vault_key);
 
 /* sweep.c: a small sweep now and then, after a change; its faults are traced only. */
 void sweep_in_passing(struct vs_store *store);
