@@ -132,7 +132,8 @@ tap_ok 'the self-test' says 'No errors' user --allow-sw --test
 tap_ok 'the self-test finds nothing wrong' silent ERR user --allow-sw --test
 tap_ok 'the self-test before login' says 'No errors' tool --allow-sw --test
 for curve in prime256v1 secp384r1 secp521r1; do
-    tap_ok "the EC test on $curve" says '==> OK' user --session-rw --test-ec --id 03 --key-type "EC:$curve"
+    tap_ok "the EC test on $curve" says '==> OK' \
+        user --session-rw --test-ec --id 03 --key-type "EC:$curve"
 done
 tap_ok 'the Mozilla test' says '==> OK, successful' \
     user --session-rw --moz-cert cert.pem --id 04 --key-type rsa:2048
