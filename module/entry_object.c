@@ -91,10 +91,24 @@ static CK_RV destroy_allowed(const struct call *call, const struct object *objec
     return CKR_OK;
 }
 
+/* Was it deleted when this application looked last, and is live now? Then somebody else recovered
+ * it, and what was to be a purge must not delete it. */
+static CK_RV destroy_current(CK_OBJECT_HANDLE handle, const struct object *before,
+                             const struct object *object)
+{
+    if (before == NULL || before->header.state != VS_STATE_DELETED
+        || object->header.state == VS_STATE_DELETED)
+        return CKR_OK;
+    handle_remove(module_state()->handles, handle);
+    return trace_fail(CKR_OBJECT_HANDLE_INVALID, "the object has been recovered");
+}
+
 static CK_RV object_destroy(struct call *call, CK_OBJECT_HANDLE handle)
 {
+    AUTO(object) struct object *before = handle_get(module_state()->handles, handle);
     AUTO(object) struct object *object = NULL;
     TRY(object_get_any(call, handle, &object));
+    TRY(destroy_current(handle, before, object));
     bool token = (object->bits & OBJ_TOKEN) != 0;
     if (token && !session_rw(call->session))
         return trace_fail(CKR_SESSION_READ_ONLY, "a token object in a read-only session");

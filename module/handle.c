@@ -273,14 +273,20 @@ static CK_RV token_add(struct handle_table *table, struct object *object, CK_OBJ
     struct id_map *map = &table->ids;
     TRY(id_reserve(map));
     struct id_slot *at = id_find(map, object->slot, &object->header.id);
-    if (at->handle > REMOVED) {
+    struct entry *entry = at->handle > REMOVED ? entry_of(table, at->handle) : NULL;
+    if (entry) {
+        bool same = (entry->object->header.state == VS_STATE_DELETED) ==
+                    (object->header.state == VS_STATE_DELETED);
+        entry_unlock(entry);
+        if (!same)
+            return CKR_OBJECT_HANDLE_INVALID;
         *handle = at->handle;
         object_unref(object);
         return CKR_OK;
     }
     struct id_slot made = {object->slot, object->header.id, 0};
     TRY(handle_make(table, object, &made.handle));
-    map->used += at->handle != REMOVED;
+    map->used += at->handle == 0;
     *at = made;
     *handle = made.handle;
     return CKR_OK;

@@ -6,6 +6,7 @@
 #include "key_parts.h"
 #include "ossl.h"
 #include "ossl_auto.h"
+#include "ossl_provider.h"
 #include "trace.h"
 
 CK_RV ec_curve(struct attr_view view, const struct curve_row **ret_curve)
@@ -69,11 +70,11 @@ CK_RV ec_pkey_from(const struct curve_row *curve, struct der point, const struct
 {
     if (curve->key_type == CKK_EC)
         return weierstrass_pkey(curve, point, private, ret_pkey);
+    const char *type = ossl_key_type(curve->group);
     EVP_PKEY *pkey =
-        private ? EVP_PKEY_new_raw_private_key_ex(ossl_libctx(), curve->group, NULL, private->value,
+        private ? EVP_PKEY_new_raw_private_key_ex(ossl_libctx(), type, NULL, private->value,
                                                   private->len)
-                : EVP_PKEY_new_raw_public_key_ex(ossl_libctx(), curve->group, NULL, point.p,
-                                                 point.n);
+                : EVP_PKEY_new_raw_public_key_ex(ossl_libctx(), type, NULL, point.p, point.n);
     if (!pkey)
         return ossl_fail(CKR_ATTRIBUTE_VALUE_INVALID, curve->name);
     *ret_pkey = pkey;

@@ -174,11 +174,23 @@ CK_RV object_new_read(struct call *call, const struct vs_id *id, struct object *
     return CKR_OK;
 }
 
+/* A handle got of a live object never means the deleted one: destroying that would purge it. */
+static CK_RV handle_outlived(const struct object *object, const struct vs_header *now)
+{
+    if (!header_deleted(now) || header_deleted(&object->header))
+        return CKR_OK;
+    handle_remove(module_state()->handles, object->handle);
+    return handle_invalid("the object has been deleted");
+}
+
 /* A new snapshot of what the store has now; the decoded key never changes and moves along. */
 static CK_RV object_reload(struct call *call, struct object *former, struct object **ret_object)
 {
-    struct object *object = NULL;
-    TRY(object_new_read(call, &former->header.id, &object));
+    AUTO(object) struct object *read = NULL;
+    TRY(object_new_read(call, &former->header.id, &read));
+    TRY(handle_outlived(former, &read->header));
+    struct object *object = read;
+    read = NULL;
     struct key_material *key = atomic_load(&former->key);
     if (key != NULL)
         object->key = key_material_ref(key);
@@ -194,12 +206,12 @@ static CK_RV object_peek(struct call *call, struct object *object, bool *ret_sam
     struct vs_header header;
     int status = vs_object_peek(module_state()->store, (uint32_t)object->slot, &object->header.id,
                                 &header);
-    if (status == VS_NOT_FOUND
-        || (status == VS_OK && header_deleted(&header) && !header_deleted(&object->header))) {
+    if (status == VS_NOT_FOUND) {
         handle_remove(module_state()->handles, object->handle);
-        return handle_invalid("the object has been deleted");
+        return handle_invalid("the object is gone");
     }
     TRY(store_status(status, "looking an object up"));
+    TRY(handle_outlived(object, &header));
     *ret_same = header.version == object->header.version;
     if (*ret_same)
         atomic_store_explicit(&object->seen_txnid, call->txnid, memory_order_relaxed);

@@ -87,17 +87,46 @@ static bool time_parse(const struct attr *attr, int64_t *ret_seconds)
     return true;
 }
 
-static CK_RV rpv_recover(struct slot *slot, const struct object *object)
+/* The new snapshot goes behind the handle; the key is the same. */
+static void snapshot_replace(struct object *former, struct object *object)
 {
+    object->slot = former->slot;
+    object->session = former->session;
+    struct key_material *key = atomic_load(&former->key);
+    if (key != NULL)
+        object->key = key_material_ref(key);
+    handle_replace(module_state()->handles, former->handle, object);
+}
+
+/* The handle stays good for who recovers. Unless it cannot be shown live: it would still mean the
+ * deleted object, and destroying that is a purge. */
+static void recovered_show(struct call *call, struct object *former)
+{
+    AUTO(object) struct object *object = NULL;
+    if (object_new_read(call, &former->header.id, &object) != CKR_OK
+        || object->header.state == VS_STATE_DELETED) {
+        handle_remove(module_state()->handles, former->handle);
+        return;
+    }
+    snapshot_replace(former, object);
+    object = NULL;
+}
+
+static CK_RV rpv_recover(struct call *call, struct object *object)
+{
+    struct slot *slot = call->session->slot;
     pthread_rwlock_rdlock(&slot->lock);
     int status = vs_object_recover(module_state()->store, (uint32_t)slot->id, slot->login,
                                    &object->header.id);
     pthread_rwlock_unlock(&slot->lock);
+    if (status == VS_OK)
+        recovered_show(call, object);
     return lifecycle_status(status, "recover");
 }
 
-static CK_RV rpv_postpone(struct slot *slot, const struct object *object, int64_t purge_at)
+static CK_RV rpv_postpone(struct call *call, const struct object *object, int64_t purge_at)
 {
+    struct slot *slot = call->session->slot;
     pthread_rwlock_rdlock(&slot->lock);
     int status = vs_object_postpone(module_state()->store, (uint32_t)slot->id, slot->login,
                                     &object->header.id, purge_at);
@@ -105,37 +134,37 @@ static CK_RV rpv_postpone(struct slot *slot, const struct object *object, int64_
     return lifecycle_status(status, "a later purge");
 }
 
-static CK_RV set_deleted(struct slot *slot, const struct object *object, const struct attr *attr)
+static CK_RV set_deleted(struct call *call, struct object *object, const struct attr *attr)
 {
     if (attr->len != sizeof(CK_BBOOL) || attr->value[0] != CK_FALSE)
         return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID,
                           "CKA_RPV_DELETED can only be set to CK_FALSE");
     if (object->header.state != VS_STATE_DELETED)
         return CKR_OK;
-    return rpv_recover(slot, object);
+    return rpv_recover(call, object);
 }
 
-static CK_RV set_purge_at(struct slot *slot, const struct object *object, const struct attr *attr)
+static CK_RV set_purge_at(struct call *call, struct object *object, const struct attr *attr)
 {
     int64_t purge_at;
     if (!time_parse(attr, &purge_at))
         return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID, "CKA_RPV_PURGE_AT is no date");
     if (object->header.state != VS_STATE_DELETED)
         return prohibited("an object that is not deleted has no purge date");
-    return rpv_postpone(slot, object, purge_at);
+    return rpv_postpone(call, object, purge_at);
 }
 
 static const struct rpv_row {
     CK_ATTRIBUTE_TYPE type;
-    CK_RV (*set)(struct slot *slot, const struct object *object, const struct attr *attr);
+    CK_RV (*set)(struct call *call, struct object *object, const struct attr *attr);
 } RPV_SETTERS[] = {
     {CKA_RPV_DELETED, set_deleted},
     {CKA_RPV_PURGE_AT, set_purge_at},
 };
 
 /* One at a time: each is a transaction of its own. */
-static CK_RV rpv_set(struct call *call, const struct object *object,
-                     const CK_ATTRIBUTE *attributes, CK_ULONG count)
+static CK_RV rpv_set(struct call *call, struct object *object, const CK_ATTRIBUTE *attributes,
+                     CK_ULONG count)
 {
     AUTO(attr_list) struct attr_list list;
     attr_list_init(&list);
@@ -145,7 +174,7 @@ static CK_RV rpv_set(struct call *call, const struct object *object,
                           "a lifecycle attribute is set alone");
     for (size_t i = 0; i < sizeof RPV_SETTERS / sizeof RPV_SETTERS[0]; i++)
         if (RPV_SETTERS[i].type == list.items[0].type)
-            return RPV_SETTERS[i].set(call->session->slot, object, &list.items[0]);
+            return RPV_SETTERS[i].set(call, object, &list.items[0]);
     return trace_fail(CKR_ATTRIBUTE_READ_ONLY, "%s is not set",
                       trace_attribute_name(list.items[0].type));
 }
@@ -167,17 +196,6 @@ static CK_RV object_changed(const struct object *object, struct template_context
     TRY(object_new(attrs, ret_changed));
     (*ret_changed)->header = object->header;
     return CKR_OK;
-}
-
-/* The new snapshot goes behind the handle; the key is the same. */
-static void snapshot_replace(struct object *former, struct object *object)
-{
-    object->slot = former->slot;
-    object->session = former->session;
-    struct key_material *key = atomic_load(&former->key);
-    if (key != NULL)
-        object->key = key_material_ref(key);
-    handle_replace(module_state()->handles, former->handle, object);
 }
 
 static CK_RV token_store(struct call *call, const struct object *object, struct object *changed,

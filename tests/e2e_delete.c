@@ -31,16 +31,28 @@ static int setup(void **state)
 static struct lockstep step;
 static pid_t other_process;
 static int delete_elsewhere(void *ctx);
+static int recover_elsewhere(void *ctx);
 
-static int setup_two(void **state)
+static int start_two(const char *extra_conf, fork_fn other)
 {
-    (void)state;
     harness_fail_hook = _fail;
-    harness_init(&h, NULL);
+    harness_init(&h, extra_conf);
     lockstep_init(&step);
-    other_process = fork_start(delete_elsewhere, (void *)(uintptr_t)"elsewhere");
+    other_process = fork_start(other, NULL);
     rw = harness_start(&h);
     return 0;
+}
+
+static int setup_delete(void **state)
+{
+    (void)state;
+    return start_two(NULL, delete_elsewhere);
+}
+
+static int setup_recover(void **state)
+{
+    (void)state;
+    return start_two("purge_protection = no\n", recover_elsewhere);
 }
 
 static int setup_unprotected(void **state)
@@ -340,17 +352,32 @@ static void a_running_operation_ends(void **state)
 
 /* ------------------------------------------------------------------ two processes */
 
-static int delete_elsewhere(void *ctx)
+static CK_SESSION_HANDLE start_elsewhere(void)
 {
-    const char *label = ctx;
     lockstep_child(&step);
     lockstep_wait(&step);
     harness_load(&h);
     harness_slot(&h);
     CK_SESSION_HANDLE session = harness_session_rw(&h);
     harness_login(&h, session, CKU_USER);
-    CK_ATTRIBUTE wanted = ATTR_BYTES(CKA_LABEL, label, strlen(label));
-    OK(h.f->C_DestroyObject(session, harness_find(&h, session, &wanted, 1)));
+    return session;
+}
+
+static int delete_elsewhere(void *ctx)
+{
+    (void)ctx;
+    CK_SESSION_HANDLE session = start_elsewhere();
+    OK(h.f->C_DestroyObject(session, find(session, "elsewhere", 0)));
+    harness_unload(&h);
+    return 0;
+}
+
+static int recover_elsewhere(void *ctx)
+{
+    (void)ctx;
+    CK_SESSION_HANDLE session = start_elsewhere();
+    CK_ATTRIBUTE recover = ATTR_FALSE(CKA_RPV_DELETED);
+    OK(h.f->C_SetAttributeValue(session, find(session, "elsewhere", 1), &recover, 1));
     harness_unload(&h);
     return 0;
 }
@@ -378,6 +405,18 @@ static void a_delete_elsewhere_is_seen_at_once(void **state)
     OK(SET(again, ATTR_FALSE(CKA_RPV_DELETED)));
     OK(h.f->C_EncryptInit(rw, &ecb, again));
     OK(h.f->C_Encrypt(rw, block, 16, block, &len));
+}
+
+/* What was to purge a deleted object does not delete the live one. */
+static void a_recovery_elsewhere_stops_a_purge(void **state)
+{
+    (void)state;
+    CK_OBJECT_HANDLE key = deleted_new("elsewhere");
+    lockstep_tell(&step);
+    assert_int_equal(fork_wait(other_process), 0);
+    lockstep_done(&step);
+    EXPECT(h.f->C_DestroyObject(rw, key), CKR_OBJECT_HANDLE_INVALID);
+    assert_int_equal(promise_see(&h, rw, "elsewhere"), SEEN_LIVE);
 }
 
 /* ------------------------------------------------------------------ without protection */
@@ -415,7 +454,10 @@ int main(void)
         PROTECTED(labels_may_be_used_again),
         PROTECTED(a_destroying_loop_purges_nothing),
         PROTECTED(a_running_operation_ends),
-        cmocka_unit_test_setup_teardown(a_delete_elsewhere_is_seen_at_once, setup_two, teardown),
+        cmocka_unit_test_setup_teardown(a_delete_elsewhere_is_seen_at_once, setup_delete,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_recovery_elsewhere_stops_a_purge, setup_recover,
+                                        teardown),
         cmocka_unit_test_setup_teardown(unprotected_purge_is_final, setup_unprotected, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

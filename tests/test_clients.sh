@@ -21,6 +21,14 @@ present() {
     done
 }
 
+# unpreloaded NAME: with a sanitizer's runtime put first in them, programs that link p11-kit hang at
+# their end, in freelocale, and its client reads past the list of mechanisms; with any module
+unpreloaded() {
+    [ -z "${REPRIEVE_PRELOAD-}" ] && return
+    tap_skip "$1" 'p11-kit and a sanitizer do not go together'
+    return 1
+}
+
 printf 'a message\n' >message
 printf '%s\n' "$user_pin" >pin
 openssl req -x509 -newkey rsa:2048 -nodes -keyout rsa.pem -out rsa.crt -days 2 \
@@ -45,7 +53,7 @@ p11() {
         p11tool --provider "$module" --batch "$@"
 }
 
-if present p11tool gnutls-bin p11tool certtool; then
+if unpreloaded GnuTLS && present GnuTLS gnutls-bin p11tool certtool; then
     tap_ok 'p11tool lists the token' says "token=$client_label" p11 --list-tokens
     tap_ok 'p11tool lists mechanisms' says CKM_RSA_PKCS p11 --list-mechanisms "$token"
     tap_ok 'p11tool generates RSA' p11 --login --generate-privkey=rsa --bits 2048 \
@@ -276,7 +284,7 @@ plain_files() {
     fi
 }
 proxy=$libdir/p11-kit-proxy.so
-if present p11-kit 'p11-kit, util-linux' p11-kit setpriv "$proxy"; then
+if unpreloaded p11-kit && present p11-kit 'p11-kit, util-linux' p11-kit setpriv "$proxy"; then
     plain_files
     plain_kept="${REPRIEVE_CONF-} ${REPRIEVE_TRACE-} ${SOFTHSM2_CONF-}"
     if on_reprieve; then
@@ -316,7 +324,7 @@ fi
 
 # a server, and programs that reach the module through its socket
 remote=$libdir/pkcs11/p11-kit-client.so
-if present 'p11-kit remoting' 'p11-kit, p11-kit-modules' p11-kit "$remote" \
+if unpreloaded remoting && present remoting 'p11-kit, p11-kit-modules' p11-kit "$remote" \
     /usr/libexec/p11-kit/p11-kit-server; then
     traced p11-kit server --sh --provider "$module" --name "$tap_dir/socket" "$token" \
         >server.env 2>server.log
