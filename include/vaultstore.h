@@ -346,6 +346,7 @@ struct vs_header {
     enum vs_origin origin;
     int64_t created_at;
     int64_t deleted_at, purge_at;        /* 0 while not deleted */
+    int64_t deleted_strict;              /* deleted_at on the strict clock */
     char deleted_by[VS_ACTOR_MAX];       /* UTF-8, terminated */
     bool hold;
     uint32_t lock;               /* 0 none, 1 no delete, 2 read only */
@@ -497,18 +498,17 @@ VS_MUST_USE int vs_audit_query(struct vs_store *store, const struct vs_audit_que
 /* Uses of a key, counted by the caller: one event each, all in one transaction. */
 struct vs_use {
     struct vs_id id;
-    uint32_t generation, object_version, key_version;
+    uint32_t vault, generation, object_version, key_version;
     const char *operation;       /* "KeySign" ... */
     const char *detail;          /* or NULL */
     char principal[VS_ACTOR_MAX];
     int32_t result;              /* vs_status */
     uint32_t code;               /* the caller's; 0 for success */
-    uint64_t count;              /* of uses; 0: the event tells of none that is not counted */
+    uint64_t count;              /* of uses */
     uint32_t first_ago, last_ago;/* seconds before now */
     uint32_t duration_us;        /* 0: not measured */
 };
-VS_MUST_USE int vs_audit_use(struct vs_store *store, uint32_t vault, const struct vs_use *uses,
-                             size_t n);
+VS_MUST_USE int vs_audit_use(struct vs_store *store, const struct vs_use *uses, size_t n);
 /* What is on record: uses, the first and the last of them; all 0 for a key never used. */
 struct vs_use_total { uint64_t count; int64_t first, last; };
 VS_MUST_USE int vs_use_total(struct vs_store *store, const struct vs_id *id,

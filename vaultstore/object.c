@@ -251,11 +251,13 @@ static int change_run(struct commit_txn *txn, void *ctx)
         return VS_LOCKED;
     VS_TRY(object_load(txn->store, txn->kv, c->id, &record));
     if (record.header.generation != c->live.number ||
-        object_past_due(&record.header, txn->clock.now))
+        object_past_due(&record.header,
+                        object_now(&txn->clock, &c->live.policy, &record.header)))
         return VS_NOT_FOUND;
     VS_TRY(lifecycle_next(record.header.state, record.header.prior, c->action, &next));
     VS_TRY(login_judge(txn->store, txn->kv, c->login, &record.header, &judged, &verbs));
-    VS_TRY(policy_allows(&c->live.policy, &judged, verbs, c->action, txn->clock.now));
+    VS_TRY(policy_allows(&c->live.policy, &judged, verbs, c->action,
+                         object_now(&txn->clock, &c->live.policy, &record.header)));
     c->before = c->header = record.header;
     c->tags_before = c->tags = record.tags;
     c->header.state = next;
@@ -305,6 +307,7 @@ static int delete_step(struct commit_txn *txn, struct change *c)
 {
     c->header.prior = c->before.state;
     c->header.deleted_at = txn->clock.now;
+    c->header.deleted_strict = txn->clock.strict;
     c->header.purge_at = policy_purge_date(&c->live.policy, txn->clock.now);
     actor_name(txn->store, login_name(c->login), c->header.deleted_by);
     snprintf(c->detail, sizeof(c->detail), "to be purged at %lld", (long long)c->header.purge_at);
@@ -326,7 +329,7 @@ int vs_object_delete(struct vs_store *store, uint32_t vault, struct vs_login *lo
 static int recover_step(struct commit_txn *txn, struct change *c)
 {
     (void)txn;
-    c->header.deleted_at = c->header.purge_at = 0;
+    c->header.deleted_at = c->header.deleted_strict = c->header.purge_at = 0;
     memset(c->header.deleted_by, 0, sizeof(c->header.deleted_by));
     return VS_OK;
 }
