@@ -78,6 +78,9 @@ static void state_free(struct module_state *state)
     if (!state)
         return;
     session_pool_free(state->sessions);
+    if (state->store)
+        use_flush_parked(true);
+    use_parked_done(&state->parked);
     slot_table_free(state->slots);
     handle_table_free(state->handles);
     vs_store_close(state->store);
@@ -118,6 +121,7 @@ static CK_RV state_start(struct module_state *state, const char *reserved)
     TRY(config_load(reserved, &state->config));
     if (!trace)
         trace_open(state->config.trace);
+    pthread_mutex_init(&state->parked.lock, NULL);
     TRY(slot_table_new(&state->slots));
     TRY(handle_table_new(&state->handles));
     TRY(session_pool_new(&state->sessions));

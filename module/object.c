@@ -196,6 +196,8 @@ static CK_RV object_peek(struct call *call, struct object *object, bool *ret_sam
                                 &header);
     if (status == VS_NOT_FOUND
         || (status == VS_OK && header_deleted(&header) && !header_deleted(&object->header))) {
+        call->gone = object->header.id;
+        call->has_gone = true;
         handle_remove(module_state()->handles, object->handle);
         return handle_invalid("the object has been deleted");
     }
@@ -256,7 +258,9 @@ CK_RV object_get(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret
 {
     AUTO(object) struct object *object = NULL;
     TRY(object_get_any(call, handle, &object));
-    if (object_is_governed(call, object))
+    if (object_is_governed(call, object)) {
+        call->gone = object->header.id;
+        call->has_gone = header_deleted(&object->header);
         return handle_invalid("the object is deleted, or not the SO's to use");
     *ret_object = object;
     object = NULL;

@@ -176,6 +176,28 @@ static CK_RV rpv_version(const struct object *object, struct attr_value *view)
     return CKR_OK;
 }
 
+static CK_RV use_total(const struct object *object, struct vs_use_total *ret_total)
+{
+    return store_status(vs_use_total(module_state()->store, &object->header.id, ret_total),
+                        "uses of a key");
+}
+
+static CK_RV rpv_use_count(const struct object *object, struct attr_value *view)
+{
+    struct vs_use_total total;
+    TRY(use_total(object, &total));
+    view_ulong(view, (CK_ULONG)total.count);
+    return CKR_OK;
+}
+
+static CK_RV rpv_last_used(const struct object *object, struct attr_value *view)
+{
+    struct vs_use_total total;
+    TRY(use_total(object, &total));
+    view_time(view, total.last);
+    return CKR_OK;
+}
+
 static CK_RV rpv_origin(const struct object *object, struct attr_value *view)
 {
     view_ulong(view, (CK_ULONG)object->header.origin);
@@ -200,6 +222,8 @@ static const struct computed_row {
     {CKA_RPV_HOLD, true, rpv_hold},
     {CKA_RPV_LOCK, true, rpv_lock},
     {CKA_RPV_VERSION, true, rpv_version},
+    {CKA_RPV_USE_COUNT, true, rpv_use_count},
+    {CKA_RPV_LAST_USED, true, rpv_last_used},
     {CKA_RPV_ORIGIN, true, rpv_origin},
 };
 

@@ -140,4 +140,6 @@ CK_RV digest_final(struct call *call, uint8_t *out, CK_ULONG *out_len);
 /* Ends and forgets the session's operation of this kind (keeping its context warm when `well`). */
 void operation_end(struct session *session, enum operation_kind kind, bool well);
 void operation_end_all(struct session *session);
+/* The operation has come to `rv`: the use of its key is noted, and it ends. Returns rv. */
+CK_RV operation_done(struct call *call, enum operation_kind kind, CK_RV rv);
 #endif

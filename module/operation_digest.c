@@ -88,6 +88,8 @@ CK_RV digest_key(struct call *call, CK_OBJECT_HANDLE handle)
         rv = key_update(op, object);
     else if (rv == CKR_OBJECT_HANDLE_INVALID)
         rv = CKR_KEY_HANDLE_INVALID;
+    if (object)
+        use_note(call, object, OP_DIGEST, rv);
     object_unref(object);
     return update_ended(call, rv);
 }

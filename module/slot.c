@@ -182,6 +182,7 @@ static CK_RV info_read(struct slot *slot)
         return store_status(status, "vault");
     slot->initialized = status == VS_OK;
     slot->info = info;
+    atomic_store_explicit(&slot->audit_each, info.policy.audit_use == 1, memory_order_relaxed);
     slot->info_txnid = txnid;
     return CKR_OK;
 }

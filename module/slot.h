@@ -15,6 +15,7 @@ struct slot {
     CK_SLOT_ID id;
     _Atomic uint32_t role;          /* enum login_role; read without the lock */
     _Atomic uint64_t login_epoch;   /* goes up with every login and logout */
+    _Atomic bool audit_each;        /* the policy as last read: every use of a key is logged */
     _Atomic uint64_t checked_txnid; /* the store was at this when the login was checked */
     pthread_rwlock_t lock;          /* guards `login`; store calls that use it hold it read, all
                                        the while, so never take it twice */

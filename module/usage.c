@@ -61,23 +61,32 @@ static CK_RV usage_all(const struct usage_row *row, const struct mech_row *mech,
     return CKR_OK;
 }
 
-CK_RV usage_check(struct call *call, enum operation_kind kind, const struct mech_row *mech,
-                  CK_OBJECT_HANDLE handle, struct object **ret_object,
-                  struct key_material **ret_key)
+/* ret_object is set also where the key is there, but refused. */
+static CK_RV usage_decide(struct call *call, const struct usage_row *row,
+                          const struct mech_row *mech, CK_OBJECT_HANDLE handle,
+                          struct object **ret_object, struct key_material **ret_key)
 {
-    const struct usage_row *row = &USAGE[kind];
     if (mech && (mech->flags & row->flag) != row->flag)
         return trace_fail(CKR_MECHANISM_INVALID, "%s does not do this", mech->name);
     if (mech)
         TRY(usage_profile(call, row, mech));
-    struct object *object = NULL;
-    CK_RV rv = object_get(call, handle, &object);
+    CK_RV rv = object_get(call, handle, ret_object);
     if (rv != CKR_OK)
         return rv == CKR_OBJECT_HANDLE_INVALID ? row->bad_handle : rv;
-    rv = usage_all(row, mech, object, ret_key);
-    if (rv == CKR_OK)
+    return usage_all(row, mech, *ret_object, ret_key);
+}
+
+CK_RV usage_check(struct call *call, enum operation_kind kind, const struct mech_row *mech,
+                  CK_OBJECT_HANDLE handle, struct object **ret_object,
+                  struct key_material **ret_key)
+{
+    struct object *object = NULL;
+    CK_RV rv = usage_decide(call, &USAGE[kind], mech, handle, &object, ret_key);
+    if (rv == CKR_OK) {
         *ret_object = object;
-    else
-        object_unref(object);
+        return CKR_OK;
+    }
+    use_refused(call, object, kind, rv);
+    object_unref(object);
     return rv;
 }
