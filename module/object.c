@@ -262,6 +262,7 @@ CK_RV object_get(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret
         call->gone = object->header.id;
         call->has_gone = header_deleted(&object->header);
         return handle_invalid("the object is deleted, or not the SO's to use");
+    }
     *ret_object = object;
     object = NULL;
     return CKR_OK;
