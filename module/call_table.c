@@ -283,4 +283,11 @@ const struct call_row CALL_TABLE[CALL_COUNT] = {
     VENDOR(RPV_ReadAudit),
     VENDOR(RPV_VerifyAudit),
     VENDOR(RPV_GetLastReason),
+    VENDOR(RPV_AddUser),
+    VENDOR(RPV_RemoveUser),
+    VENDOR(RPV_SetUserVerbs),
+    VENDOR(RPV_SetUserPin),
+    VENDOR(RPV_GrantUser),
+    VENDOR(RPV_ListUsers),
+    VENDOR(RPV_ListGrants),
 };

@@ -233,6 +233,9 @@ static bool object_visible(const struct call *call, const struct object *object)
     enum login_role role = role_of(call);
     if (object->slot != call->session->slot->id)
         return false;
+    if ((object->bits & OBJ_PRIVATE) != 0 && (object->bits & OBJ_TOKEN) != 0
+        && !slot_may(call->session->slot, &object->header.id, VS_VERBS_ALL))
+        return false;
     return (object->bits & OBJ_PRIVATE) == 0 || role == LOGIN_USER
         || (role == LOGIN_SO && (object->bits & OBJ_TOKEN) != 0);
 }

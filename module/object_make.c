@@ -123,6 +123,8 @@ static CK_RV makings_store(struct slot *slot, struct makings *makings, const cha
     pthread_rwlock_rdlock(&slot->lock);
     int status = vs_object_create(store, (uint32_t)slot->id, slot->login, objects, n, ids);
     pthread_rwlock_unlock(&slot->lock);
+    if (status == VS_DENIED && atomic_load(&slot->role) == LOGIN_USER)
+        return trace_fail(CKR_TOKEN_WRITE_PROTECTED, "who is logged in lacks the verb");
     TRY(store_status(status, "making an object"));
     for (size_t i = 0, id = 0; i < makings->n; i++) {
         struct object *object = makings->each[i].object;

@@ -65,6 +65,7 @@ struct usage_row {
     bool no_legacy_padding;         /* the strict profile refuses the row's legacy_padding */
     bool new_use;                   /* refused by DISABLED, EXPIRED, PREACTIVE; else old use:
                                        refused by DISABLED, PREACTIVE */
+    uint32_t verb;                  /* enum vs_verb that a named principal must have on the key */
 };
 extern const struct usage_row USAGE[OP_KINDS];
 
@@ -76,6 +77,9 @@ extern const struct usage_row USAGE[OP_KINDS];
 CK_RV usage_check(struct call *call, enum operation_kind kind, const struct mech_row *mech,
                   CK_OBJECT_HANDLE handle, struct object **ret_object,
                   struct key_material **ret_key);
+
+/* May a named principal use the token object so? */
+bool usage_may(struct call *call, enum operation_kind kind, const struct object *object);
 
 /* The operation of this kind when it is active and may go on: its key still usable, logged in as
  * at its begin (else it ends): CKR_OPERATION_NOT_INITIALIZED. */

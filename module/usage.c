@@ -10,7 +10,14 @@ static CK_RV usage_state(const struct usage_row *row, const struct object *objec
     return refused ? trace_fail(row->wrong_state, "the key's state forbids it") : CKR_OK;
 }
 
-static CK_RV usage_object(const struct usage_row *row, const struct object *object)
+bool usage_may(struct call *call, enum operation_kind kind, const struct object *object)
+{
+    return USAGE[kind].verb == 0 || !(object->bits & OBJ_TOKEN)
+        || slot_may(call->session->slot, &object->header.id, USAGE[kind].verb);
+}
+
+static CK_RV usage_object(struct call *call, const struct usage_row *row,
+                          const struct object *object)
 {
     if (object->cls != CKO_SECRET_KEY && object->cls != CKO_PUBLIC_KEY &&
         object->cls != CKO_PRIVATE_KEY)
@@ -21,6 +28,9 @@ static CK_RV usage_object(const struct usage_row *row, const struct object *obje
         return trace_fail(row->bad_type, "a key of this class is not used so");
     if (!(object->bits & row->bit))
         return trace_fail(row->not_permitted, "the key's attributes do not allow it");
+    if (!usage_may(call, row->kind, object))
+        return trace_fail(row->kind == OP_WRAPPED ? row->wrong_state : row->not_permitted,
+                          "who is logged in lacks the verb");
     return usage_state(row, object);
 }
 
@@ -49,11 +59,11 @@ static CK_RV usage_profile(struct call *call, const struct usage_row *row,
                : CKR_OK;
 }
 
-static CK_RV usage_all(const struct usage_row *row, const struct mech_row *mech,
+static CK_RV usage_all(struct call *call, const struct usage_row *row, const struct mech_row *mech,
                        struct object *object, struct key_material **ret_key)
 {
     struct key_material *key = NULL;
-    TRY(usage_object(row, object));
+    TRY(usage_object(call, row, object));
     TRY(object_key(object, &key));
     if (mech)
         TRY(usage_mechanism(row, mech, object, key));
@@ -73,7 +83,7 @@ static CK_RV usage_decide(struct call *call, const struct usage_row *row,
     CK_RV rv = object_get(call, handle, ret_object);
     if (rv != CKR_OK)
         return rv == CKR_OBJECT_HANDLE_INVALID ? row->bad_handle : rv;
-    return usage_all(row, mech, *ret_object, ret_key);
+    return usage_all(call, row, mech, *ret_object, ret_key);
 }
 
 CK_RV usage_check(struct call *call, enum operation_kind kind, const struct mech_row *mech,
