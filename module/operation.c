@@ -164,7 +164,8 @@ CK_RV operation_active(struct call *call, enum operation_kind kind, struct opera
     struct operation *op = call->session->operations[kind];
     if (!op)
         return trace_fail(CKR_OPERATION_NOT_INITIALIZED, "no such operation is active");
-    if (op->key && !(operation_login_stands(call, op) && object_still_usable(call, op->key))) {
+    if (op->key && !(operation_login_stands(call, op) && object_still_usable(call, op->key)
+                     && usage_may(call, kind, op->key))) {
         use_refused(call, op->key, kind, CKR_OPERATION_NOT_INITIALIZED);
         operation_end(call->session, kind, false);
         return trace_fail(CKR_OPERATION_NOT_INITIALIZED,
