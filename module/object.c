@@ -202,7 +202,10 @@ static CK_RV object_peek(struct call *call, struct object *object, bool *ret_sam
         return handle_invalid("the object has been deleted");
     }
     TRY(store_status(status, "looking an object up"));
-    *ret_same = header.version == object->header.version;
+    /* What depends on the policy changes without the object's doing. */
+    *ret_same = header.version == object->header.version
+             && header.recovery_level == object->header.recovery_level
+             && header.needs_backup == object->header.needs_backup;
     if (*ret_same)
         atomic_store_explicit(&object->seen_txnid, call->txnid, memory_order_relaxed);
     return CKR_OK;
@@ -271,6 +274,23 @@ CK_RV object_get(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret
     return CKR_OK;
 }
 
+enum vs_state object_state(const struct object *object)
+{
+    const struct vs_header *header = &object->header;
+    if (header->state != VS_STATE_ACTIVE || (header->not_before == 0 && header->not_after == 0))
+        return header->state;
+    int64_t now = vs_store_now(module_state()->store);
+    if (now < header->not_before)
+        return VS_STATE_PREACTIVE;
+    return header->not_after != 0 && now >= header->not_after ? VS_STATE_EXPIRED : VS_STATE_ACTIVE;
+}
+
+bool object_state_allows(const struct object *object, bool new_use)
+{
+    enum vs_state state = object_state(object);
+    return state == VS_STATE_ACTIVE || (state == VS_STATE_EXPIRED && !new_use);
+}
+
 bool object_still_usable(struct call *call, struct object *object)
 {
     if (atomic_load_explicit(&object->dead, memory_order_relaxed)
@@ -286,5 +306,5 @@ bool object_still_usable(struct call *call, struct object *object)
     bool same;
     if (!object_current(call, object) && object_peek(call, object, &same) != CKR_OK)
         return false;
-    return !object_is_governed(call, object) && object->header.state != VS_STATE_DISABLED;
+    return !object_is_governed(call, object) && object_state_allows(object, false);
 }

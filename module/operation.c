@@ -151,9 +151,11 @@ CK_RV operation_init(struct call *call, enum operation_kind kind, const CK_MECHA
     return CKR_OK;
 }
 
-/* A private key's operation ends with the login under which it was begun. */
+/* A private key's operation ends with the login under which it was begun, any with its date. */
 static bool operation_login_stands(const struct call *call, const struct operation *op)
 {
+    if (!object_state_allows(op->key, USAGE[op->kind].new_use))
+        return false;
     return !(op->key->bits & OBJ_PRIVATE) ||
            op->login_epoch == atomic_load_explicit(&call->session->slot->login_epoch,
                                                    memory_order_relaxed);

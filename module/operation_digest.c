@@ -74,6 +74,8 @@ static CK_RV key_update(struct operation *op, struct object *object)
         return trace_fail(CKR_KEY_HANDLE_INVALID, "the object is not a key");
     if (object->cls != CKO_SECRET_KEY)
         return trace_fail(CKR_KEY_INDIGESTIBLE, "only secret keys can be digested");
+    if (!object_state_allows(object, true))
+        return trace_fail(CKR_KEY_INDIGESTIBLE, "the key's state forbids it");
     TRY(object_key(object, &key));
     return update_checked(op, key->secret, key->secret_len);
 }

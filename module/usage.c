@@ -4,10 +4,16 @@
 /* State and use: disabled and not yet active keys do nothing, expired ones only finish old work. */
 static CK_RV usage_state(const struct usage_row *row, const struct object *object)
 {
-    enum vs_state state = object->header.state;
-    bool refused = state == VS_STATE_DISABLED || state == VS_STATE_PREACTIVE ||
-                   (state == VS_STATE_EXPIRED && row->new_use);
-    return refused ? trace_fail(row->wrong_state, "the key's state forbids it") : CKR_OK;
+    static const char *const words[] = {
+        [VS_STATE_PREACTIVE] = "not active yet", [VS_STATE_ACTIVE] = "active",
+        [VS_STATE_DISABLED] = "disabled",        [VS_STATE_EXPIRED] = "expired",
+        [VS_STATE_DELETED] = "deleted",          [VS_STATE_PURGED] = "purged"};
+    if (!object_state_allows(object, row->new_use))
+        return trace_fail(row->wrong_state, "the key is %s", words[object_state(object)]);
+    if (object->header.needs_backup && object->cls != CKO_PUBLIC_KEY)
+        return trace_fail(row->wrong_state,
+                          "the vault's policy wants a backup of the key before its first use");
+    return CKR_OK;
 }
 
 bool usage_may(struct call *call, enum operation_kind kind, const struct object *object)
@@ -53,8 +59,8 @@ static CK_RV usage_profile(struct call *call, const struct usage_row *row,
         return CKR_OK;
     struct vs_vault_info info;
     TRY(slot_info(call->session->slot, &info, NULL));
-    return info.policy.profile == VS_PROFILE_STRICT
-               ? trace_fail(CKR_MECHANISM_INVALID, "the vault's strict profile refuses %s here",
+    return info.policy.refuse_legacy_padding
+               ? trace_fail(CKR_MECHANISM_INVALID, "the vault's policy refuses %s here",
                             mech->name)
                : CKR_OK;
 }
