@@ -170,6 +170,49 @@ struct RPV_GRANT {
     CK_ULONG ulVerbs;
 };
 
+/* An event, in full. Uses of keys are counted: one record can stand for many. */
+struct RPV_AUDIT_RECORD {
+    unsigned long long seq;
+    long long time;              /* vault clock */
+    CK_SLOT_ID slotID;
+    CK_ULONG ulGeneration;
+    char operation[32];          /* KeyCreate, KeyDelete, KeySign ... */
+    CK_BBOOL bSuccess;
+    char result[48];             /* "ok", the name of a CKR code, or the reason's name */
+    char detail[96];
+    unsigned long long durationUs;
+    char correlationId[33];      /* the same for all events of one change */
+    char principal[64];
+    CK_ULONG uid, pid;
+    char exe[64];
+    char uniqueId[33];           /* CKA_UNIQUE_ID of the object, or empty */
+    char label[256];             /* now; empty unless the caller may read it */
+    CK_ULONG ulObjectVersion, ulKeyVersion;
+    unsigned long long count;    /* uses that the record stands for, else 1 */
+    long long first, last;       /* the first and the last of them */
+    char hash[65];
+};
+
+struct RPV_AUDIT_QUERY {
+    unsigned long long from;     /* seq to begin or go on with; 0: the first, or the last */
+    long long since, until;      /* the second excluded; 0: no limit */
+    const char *uniqueId;        /* of one object, by an index; these four: NULL for any */
+    const char *operation;       /* a name, or a pattern as of a shell */
+    const char *caller;          /* principal, uid, program's path or its last part */
+    const char *result;          /* "ok", "failed", or a result's name */
+    CK_SLOT_ID slotID;           /* CK_UNAVAILABLE_INFORMATION: any */
+    CK_BBOOL bNewestFirst;
+};
+
+/* What will be purged when its date comes. */
+struct RPV_DUE {
+    CK_SLOT_ID slotID;
+    CK_ULONG ulGeneration;
+    char uniqueId[33];           /* empty: the whole generation */
+    long long purgeAt;
+    CK_BBOOL bHeld;              /* a hold stands: it stays */
+};
+
 /* A function list as in the standard: a version, then pointers. Later versions append. */
 struct RPV_FUNCTION_LIST {
     CK_VERSION version;          /* 1.1 */
@@ -225,6 +268,18 @@ struct RPV_FUNCTION_LIST {
     CK_RV (*RPV_ListUsers)(CK_SLOT_ID slotID, struct RPV_USER_INFO *pUsers, CK_ULONG *pulCount);
     CK_RV (*RPV_ListGrants)(CK_SLOT_ID slotID, const char *pName, struct RPV_GRANT *pGrants,
                             CK_ULONG *pulCount);
+    /* Events that the query wants; *pulCount is the capacity, then how many were written; *pNext
+     * is the `from` to go on with, 0 at the end. */
+    CK_RV (*RPV_QueryAudit)(const struct RPV_AUDIT_QUERY *pQuery,
+                            struct RPV_AUDIT_RECORD *pRecords, CK_ULONG *pulCount,
+                            unsigned long long *pNext);
+    /* Verifies on from where a former verification ended (0 and 32 zero bytes: from the start) and
+     * says where it got to. *pBad: 0, or the first event that does not fit; the one it ended with
+     * when that is gone or another. */
+    CK_RV (*RPV_VerifyAuditFrom)(unsigned long long *pSeq, CK_BYTE *pHash,
+                                 unsigned long long *pBad);
+    /* What is to be purged before `until`, soonest first; *pulCount as above. */
+    CK_RV (*RPV_ListDue)(long long until, struct RPV_DUE *pDue, CK_ULONG *pulCount);
 };
 
 #ifdef __cplusplus

@@ -290,4 +290,7 @@ const struct call_row CALL_TABLE[CALL_COUNT] = {
     VENDOR(RPV_GrantUser),
     VENDOR(RPV_ListUsers),
     VENDOR(RPV_ListGrants),
+    VENDOR(RPV_QueryAudit),
+    VENDOR(RPV_VerifyAuditFrom),
+    VENDOR(RPV_ListDue),
 };

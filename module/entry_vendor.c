@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "vendor.h"
+#include "vendor_audit.h"
 
 /* ------------------------------------------------------------------ conversions */
 

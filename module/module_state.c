@@ -12,6 +12,7 @@
 
 #include "ossl.h"
 #include "session.h"
+#include "sink.h"
 #include "trace.h"
 
 /* The one global: everything else hangs off the page it points to. */
@@ -104,6 +105,7 @@ static CK_RV store_open(struct module_state *state)
         .map_size = state->config.map_size,
         .defaults = state->config.defaults,
         .trace = trace_store,
+        .on_event = sink_of(state->config.audit_sink),
     };
     int status = vs_store_open(&options, &state->store);
     if (status == VS_OK)
