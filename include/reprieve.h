@@ -116,9 +116,106 @@ struct RPV_EVENT {
     char hash[65];               /* the chain, hexadecimal */
 };
 
+/*
+ * What a principal may do. A named principal has the verbs it was given, in general or on single
+ * objects, and these bind it on public objects, too. It may look by label, id or unique id for
+ * what it has any verb on; to list further ones takes LIST. A verb that is missing is
+ * CKR_KEY_FUNCTION_NOT_PERMITTED for use of a key, CKR_TOKEN_WRITE_PROTECTED where an object is
+ * made, CKR_ACTION_PROHIBITED elsewhere.
+ */
+#define RPV_VERB_GET     0x000001UL  /* also: wrap this key with another */
+#define RPV_VERB_LIST    0x000002UL
+#define RPV_VERB_CREATE  0x000004UL  /* generate, derive */
+#define RPV_VERB_IMPORT  0x000008UL  /* create from values, unwrap into the vault */
+#define RPV_VERB_UPDATE  0x000010UL
+#define RPV_VERB_DELETE  0x000020UL
+#define RPV_VERB_RECOVER 0x000040UL
+#define RPV_VERB_BACKUP  0x000080UL
+#define RPV_VERB_RESTORE 0x000100UL
+#define RPV_VERB_ENCRYPT 0x000200UL
+#define RPV_VERB_DECRYPT 0x000400UL
+#define RPV_VERB_WRAP    0x000800UL
+#define RPV_VERB_UNWRAP  0x001000UL
+#define RPV_VERB_SIGN    0x002000UL
+#define RPV_VERB_VERIFY  0x004000UL
+#define RPV_VERB_DERIVE  0x008000UL
+#define RPV_VERB_PURGE   0x010000UL
+#define RPV_VERB_HOLD    0x020000UL
+#define RPV_VERB_LOCK    0x040000UL
+#define RPV_VERB_POLICY  0x080000UL  /* also: named principals */
+#define RPV_VERB_AUDIT   0x100000UL
+#define RPV_VERB_ROTATE  0x200000UL
+#define RPV_VERBS_ALL    0x3fffffUL
+
+/* Verbs as operators bundle them. */
+#define RPV_ROLE_ADMINISTRATOR      RPV_VERBS_ALL
+#define RPV_ROLE_CRYPTO_OFFICER     0x21ffffUL /* objects and their use, rotate, purge */
+#define RPV_ROLE_CRYPTO_USER        0x00fe03UL /* get, list and every use of keys */
+#define RPV_ROLE_SERVICE_ENCRYPTION (RPV_VERB_GET | RPV_VERB_WRAP | RPV_VERB_UNWRAP)
+#define RPV_ROLE_PURGE_OPERATOR     (RPV_VERB_LIST | RPV_VERB_PURGE)
+#define RPV_ROLE_AUDITOR            (RPV_VERB_LIST | RPV_VERB_AUDIT)
+#define RPV_ROLE_BACKUP_OPERATOR    (RPV_VERB_LIST | RPV_VERB_BACKUP | RPV_VERB_RESTORE)
+
+struct RPV_USER_INFO {
+    char name[33];               /* terminated */
+    CK_ULONG ulVerbs;            /* RPV_VERB_, in general */
+    CK_ULONG ulGrants;           /* on how many objects it has further ones */
+    CK_ULONG ulTriesLeft;
+    long long createdAt;
+    char createdBy[64];
+};
+
+struct RPV_GRANT {
+    char uniqueId[33];           /* CKA_UNIQUE_ID of the object */
+    CK_ULONG ulVerbs;
+};
+
+/* An event, in full. Uses of keys are counted: one record can stand for many. */
+struct RPV_AUDIT_RECORD {
+    unsigned long long seq;
+    long long time;              /* vault clock */
+    CK_SLOT_ID slotID;
+    CK_ULONG ulGeneration;
+    char operation[32];          /* KeyCreate, KeyDelete, KeySign ... */
+    CK_BBOOL bSuccess;
+    char result[48];             /* "ok", the name of a CKR code, or the reason's name */
+    char detail[96];
+    unsigned long long durationUs;
+    char correlationId[33];      /* the same for all events of one change */
+    char principal[64];
+    CK_ULONG uid, pid;
+    char exe[64];
+    char uniqueId[33];           /* CKA_UNIQUE_ID of the object, or empty */
+    char label[256];             /* now; empty unless the caller may read it */
+    CK_ULONG ulObjectVersion, ulKeyVersion;
+    unsigned long long count;    /* uses that the record stands for, else 1 */
+    long long first, last;       /* the first and the last of them */
+    char hash[65];
+};
+
+struct RPV_AUDIT_QUERY {
+    unsigned long long from;     /* seq to begin or go on with; 0: the first, or the last */
+    long long since, until;      /* the second excluded; 0: no limit */
+    const char *uniqueId;        /* of one object, by an index; these four: NULL for any */
+    const char *operation;       /* a name, or a pattern as of a shell */
+    const char *caller;          /* principal, uid, program's path or its last part */
+    const char *result;          /* "ok", "failed", or a result's name */
+    CK_SLOT_ID slotID;           /* CK_UNAVAILABLE_INFORMATION: any */
+    CK_BBOOL bNewestFirst;
+};
+
+/* What will be purged when its date comes. */
+struct RPV_DUE {
+    CK_SLOT_ID slotID;
+    CK_ULONG ulGeneration;
+    char uniqueId[33];           /* empty: the whole generation */
+    long long purgeAt;
+    CK_BBOOL bHeld;              /* a hold stands: it stays */
+};
+
 /* A function list as in the standard: a version, then pointers. Later versions append. */
 struct RPV_FUNCTION_LIST {
-    CK_VERSION version;          /* 1.0 */
+    CK_VERSION version;          /* 1.1 */
     CK_RV (*RPV_GetStoreInfo)(struct RPV_STORE_INFO *pInfo);
     /* Initialised vaults, ascending. */
     CK_RV (*RPV_ListVaults)(struct RPV_VAULT_INFO *pVaults, CK_ULONG *pulCount);
@@ -128,7 +225,8 @@ struct RPV_FUNCTION_LIST {
                              const struct RPV_POLICY *pPolicy, CK_SLOT_ID *pSlotID);
     CK_RV (*RPV_GetDefaultPolicy)(struct RPV_POLICY *pPolicy);
     CK_RV (*RPV_GetPolicy)(CK_SLOT_ID slotID, struct RPV_POLICY *pPolicy);
-    /* Needs an SO session. CKR_ARGUMENTS_BAD: out of range or a one-way switch turned back. */
+    /* Needs an SO session, or the policy verb. CKR_ARGUMENTS_BAD: out of range, or a one-way
+     * switch turned back. */
     CK_RV (*RPV_SetPolicy)(CK_SESSION_HANDLE hSession, const struct RPV_POLICY *pPolicy);
     /* The live generation first, then deleted ones. */
     CK_RV (*RPV_ListGenerations)(CK_SLOT_ID slotID, struct RPV_GENERATION_INFO *pGenerations,
@@ -150,6 +248,38 @@ struct RPV_FUNCTION_LIST {
     CK_RV (*RPV_VerifyAudit)(unsigned long long *pEvents, unsigned long long *pBad);
     /* Why the last call of this thread failed, in words; "" when it did not. */
     CK_RV (*RPV_GetLastReason)(char *pReason, CK_ULONG ulCapacity);
+
+    /* ---- since 1.1 ---- */
+    /* Named principals. Who holds the policy verb changes them, in a read-write session, and only
+     * within its own verbs; the SO within all: else CKR_ACTION_PROHIBITED. Names are terminated,
+     * 1 to 32 of A-Z a-z 0-9 . _ @ -. CKR_ARGUMENTS_BAD: no such user, a name that is taken or
+     * cannot be. They log in with C_LoginUser(CKU_USER), or with C_Login and NAME:PIN. A change is
+     * in force at the next call of every process; RemoveUser ends the user's logins. */
+    CK_RV (*RPV_AddUser)(CK_SESSION_HANDLE hSession, const char *pName, CK_UTF8CHAR *pPin,
+                         CK_ULONG ulPinLen, CK_ULONG ulVerbs);
+    CK_RV (*RPV_RemoveUser)(CK_SESSION_HANDLE hSession, const char *pName);
+    CK_RV (*RPV_SetUserVerbs)(CK_SESSION_HANDLE hSession, const char *pName, CK_ULONG ulVerbs);
+    /* A new PIN, its tries full again. (C_SetPIN changes one's own.) */
+    CK_RV (*RPV_SetUserPin)(CK_SESSION_HANDLE hSession, const char *pName, CK_UTF8CHAR *pPin,
+                            CK_ULONG ulPinLen);
+    /* Further verbs on one object, in place of those granted on it before; 0 takes them back. */
+    CK_RV (*RPV_GrantUser)(CK_SESSION_HANDLE hSession, const char *pName, CK_OBJECT_HANDLE hObject,
+                           CK_ULONG ulVerbs);
+    CK_RV (*RPV_ListUsers)(CK_SLOT_ID slotID, struct RPV_USER_INFO *pUsers, CK_ULONG *pulCount);
+    CK_RV (*RPV_ListGrants)(CK_SLOT_ID slotID, const char *pName, struct RPV_GRANT *pGrants,
+                            CK_ULONG *pulCount);
+    /* Events that the query wants; *pulCount is the capacity, then how many were written; *pNext
+     * is the `from` to go on with, 0 at the end. */
+    CK_RV (*RPV_QueryAudit)(const struct RPV_AUDIT_QUERY *pQuery,
+                            struct RPV_AUDIT_RECORD *pRecords, CK_ULONG *pulCount,
+                            unsigned long long *pNext);
+    /* Verifies on from where a former verification ended (0 and 32 zero bytes: from the start) and
+     * says where it got to. *pBad: 0, or the first event that does not fit; the one it ended with
+     * when that is gone or another. */
+    CK_RV (*RPV_VerifyAuditFrom)(unsigned long long *pSeq, CK_BYTE *pHash,
+                                 unsigned long long *pBad);
+    /* What is to be purged before `until`, soonest first; *pulCount as above. */
+    CK_RV (*RPV_ListDue)(long long until, struct RPV_DUE *pDue, CK_ULONG *pulCount);
 };
 
 #ifdef __cplusplus

@@ -346,9 +346,11 @@ struct vs_header {
     enum vs_origin origin;
     int64_t created_at;
     int64_t deleted_at, purge_at;        /* 0 while not deleted */
+    int64_t deleted_strict;              /* deleted_at on the strict clock */
     char deleted_by[VS_ACTOR_MAX];       /* UTF-8, terminated */
     bool hold;
     uint32_t lock;               /* 0 none, 1 no delete, 2 read only */
+    bool needs_backup;           /* computed: by policy there is no use before the first backup */
     uint32_t recovery_level;     /* computed: 0 purgeable .. 3 held; as CKA_RPV_RECOVERY_LEVEL */
     int64_t not_before, not_after;       /* vault time, the second excluded; 0: no such limit */
     char delete_reason[VS_ACTOR_MAX];    /* UTF-8, terminated */
@@ -375,6 +377,7 @@ struct vs_new_object {
     const struct vs_term *terms; /* at most VS_INDEX_MAX */
     size_t n_terms;
     const char *operation;       /* for the audit: "KeyCreate", "KeyGenerate", "KeyImport", ... */
+    const struct vs_govern *govern;   /* of a new one: how it starts; NULL: enabled, no limits */
 };
 
 /* Makes n objects in one transaction (a key pair is two). login NULL: public objects only. */
@@ -416,6 +419,30 @@ VS_MUST_USE int vs_object_purge(struct vs_store *store, uint32_t vault, struct v
 /* Moves the purge date later (never earlier: VS_POLICY). */
 VS_MUST_USE int vs_object_postpone(struct vs_store *store, uint32_t vault, struct vs_login *login,
                                    const struct vs_id *id, int64_t purge_at);
+
+/* What can be governed of an object; only what `set` names is looked at. */
+enum vs_govern_bit {
+    VS_GOVERN_ENABLED = 1u << 0, VS_GOVERN_NOT_BEFORE = 1u << 1, VS_GOVERN_NOT_AFTER = 1u << 2,
+    VS_GOVERN_HOLD = 1u << 3, VS_GOVERN_LOCK = 1u << 4, VS_GOVERN_REASON = 1u << 5,
+    VS_GOVERN_HONEYTOKEN = 1u << 6,
+};
+struct vs_govern {
+    uint32_t set;                /* enum vs_govern_bit */
+    bool enabled;                /* verb update or policy, as for the dates */
+    int64_t not_before, not_after;       /* vault time, 0: no limit */
+    bool hold;                   /* verb hold; also of a deleted object */
+    uint32_t lock;               /* 0 none, 1 no delete, 2 read only; verb lock */
+    const char *delete_reason;   /* at most VS_ACTOR_MAX - 1 bytes; verb update or delete */
+    bool honeytoken;             /* verb policy */
+};
+/*
+ * All or nothing, in one transaction; told by one event. VS_DENIED
+ * without the verb, VS_WRONG_STATE for what is not governed of a deleted object, VS_LOCKED,
+ * VS_POLICY for a value out of range. A key disabled is of no use from the next call on, in every
+ * process.
+ */
+VS_MUST_USE int vs_object_govern(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                                 const struct vs_id *id, const struct vs_govern *govern);
 
 /* ------------------------------------------------------------------ find */
 
@@ -497,18 +524,17 @@ VS_MUST_USE int vs_audit_query(struct vs_store *store, const struct vs_audit_que
 /* Uses of a key, counted by the caller: one event each, all in one transaction. */
 struct vs_use {
     struct vs_id id;
-    uint32_t generation, object_version, key_version;
+    uint32_t vault, generation, object_version, key_version;
     const char *operation;       /* "KeySign" ... */
     const char *detail;          /* or NULL */
     char principal[VS_ACTOR_MAX];
     int32_t result;              /* vs_status */
     uint32_t code;               /* the caller's; 0 for success */
-    uint64_t count;              /* of uses; 0: the event tells of none that is not counted */
+    uint64_t count;              /* of uses */
     uint32_t first_ago, last_ago;/* seconds before now */
     uint32_t duration_us;        /* 0: not measured */
 };
-VS_MUST_USE int vs_audit_use(struct vs_store *store, uint32_t vault, const struct vs_use *uses,
-                             size_t n);
+VS_MUST_USE int vs_audit_use(struct vs_store *store, const struct vs_use *uses, size_t n);
 /* What is on record: uses, the first and the last of them; all 0 for a key never used. */
 struct vs_use_total { uint64_t count; int64_t first, last; };
 VS_MUST_USE int vs_use_total(struct vs_store *store, const struct vs_id *id,

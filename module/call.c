@@ -2,6 +2,7 @@
 #include "call.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 /* What every function may return, whatever its list says. */
 static const CK_RV UNIVERSAL[] = {
@@ -48,6 +49,8 @@ static CK_RV call_enter(struct call *call, enum call_id id, CK_SESSION_HANDLE sh
     size_t n = sizeof(root->in_flight) / sizeof(root->in_flight[0]);
     call->id = id;
     call->session = NULL;
+    call->began_ns = 0;
+    call->has_gone = false;
     call->in_flight = &root->in_flight[shard % n].calls;
     /* counted before `open` is read, as C_Finalize closes before it reads the count */
     atomic_fetch_add(call->in_flight, 1);
@@ -57,6 +60,13 @@ static CK_RV call_enter(struct call *call, enum call_id id, CK_SESSION_HANDLE sh
     }
     call->txnid = vs_store_txnid(module_state()->store);
     return CKR_OK;
+}
+
+uint64_t call_clock_ns(void)
+{
+    struct timespec t = {0};
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
 CK_RV call_begin(struct call *call, enum call_id id)
@@ -74,6 +84,8 @@ CK_RV call_begin_session(struct call *call, enum call_id id, CK_SESSION_HANDLE h
         return call_end(call, trace_fail(CKR_SESSION_HANDLE_INVALID, "no such session"));
     call->session = session;
     struct slot *slot = session->slot;
+    if (atomic_load_explicit(&slot->audit_each, memory_order_relaxed))
+        call->began_ns = call_clock_ns();
     CK_RV rv = CKR_OK;
     if (atomic_load_explicit(&slot->checked_txnid, memory_order_relaxed) != call->txnid)
         rv = slot_refresh(slot);

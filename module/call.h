@@ -23,6 +23,9 @@ struct call {
     struct session *session;     /* locked; NULL for calls without one */
     uint64_t txnid;              /* the store's last transaction when the call began */
     _Atomic unsigned *in_flight; /* C_Finalize waits for it */
+    uint64_t began_ns;           /* where each use of a key is logged; else 0 */
+    struct vs_id gone;           /* a deleted object that the call has come upon */
+    bool has_gone;
 };
 
 /* call_table.c: what the standard lists for a function besides what every function may return. */
@@ -40,6 +43,7 @@ extern const struct call_row CALL_TABLE[CALL_COUNT];
 
 CK_RV call_begin(struct call *call, enum call_id id);                       /* initialised? */
 CK_RV call_begin_session(struct call *call, enum call_id id, CK_SESSION_HANDLE session);
+uint64_t call_clock_ns(void);
 CK_RV call_end(struct call *call, CK_RV rv);
 /* The end of a call that needs no module: C_Initialize, C_Finalize, C_GetFunctionList ... */
 CK_RV call_report(enum call_id id, CK_RV rv);

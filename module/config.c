@@ -17,7 +17,7 @@ struct config_key {
     enum config_type type;
     size_t offset;
     unsigned long min, max;
-    const char *words[3];
+    const char *words[4];
     size_t width;                /* of the field, for numbers and words */
 };
 #define FIELD(member) offsetof(struct config, member)
@@ -32,6 +32,9 @@ static const struct config_key KEYS[] = {
     PATH("store", store),
     PATH("host_key", host_key),
     PATH("trace", trace),
+    {"audit_sink", TYPE_WORD, FIELD(audit_sink), 0, 0, {"none", "journald", "syslog", NULL},
+     WIDTH(audit_sink)},
+    WORD("audit_use", defaults.audit_use, "counted", "each"),
     WORD("spare_slot", spare_always, "auto", "always"),
     {"map_size", TYPE_SIZE, FIELD(map_size), 1ul << 18, 1ul << 40, {NULL}, WIDTH(map_size)},
     NUMBER("retention_days", defaults.retention_days, VS_RETENTION_MIN_DAYS,
@@ -83,8 +86,9 @@ static CK_RV word_read(const struct config_key *key, const char *value, struct c
             field_store(key, config, i);
             return CKR_OK;
         }
-    return trace_fail(CKR_ARGUMENTS_BAD, "%s = %s: %s or %s is wanted", key->name, value,
-                      key->words[0], key->words[1]);
+    return trace_fail(CKR_ARGUMENTS_BAD, "%s = %s: %s%s%s or %s is wanted", key->name, value,
+                      key->words[0], key->words[2] ? ", " : "", key->words[2] ? key->words[1] : "",
+                      key->words[2] ? key->words[2] : key->words[1]);
 }
 
 static CK_RV key_read(const char *name, const char *value, struct config *config)

@@ -15,6 +15,7 @@ struct config {
     char store[4096];
     char host_key[4096];         /* "" : in the store */
     char trace[4096];            /* "" : none; REPRIEVE_TRACE overrides */
+    uint32_t audit_sink;         /* enum sink_kind */
     bool spare_always;
     size_t map_size;             /* 0: the store's default */
     struct vs_policy defaults;

@@ -189,6 +189,10 @@ static CK_RV key_wrap(struct call *call, const CK_MECHANISM *mechanism, CK_OBJEC
     crypto_begin(call->session, &c, mech, w.by_material, true);
     rv = wrap_run(&c, &w, out, out_len);
     crypto_end(call->session, &c, rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL);
+    if (out != NULL && rv != CKR_BUFFER_TOO_SMALL) {
+        use_note(call, w.by, OP_WRAP, rv);
+        use_note(call, w.key, OP_WRAPPED, rv);
+    }
     return rv;
 }
 
@@ -303,6 +307,7 @@ static CK_RV key_outcome(struct call *call, const CK_MECHANISM *mechanism, CK_OB
     crypto_begin(call->session, &c, mech, o->by_material, false);
     rv = o->kind == OP_UNWRAP ? unwrap_run(&c, in, in_len, o) : derive_run(&c, o);
     crypto_end(call->session, &c, rv == CKR_OK);
+    use_note(call, o->by, o->kind, rv);
     return rv;
 }
 

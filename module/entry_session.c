@@ -76,9 +76,9 @@ CK_RV C_LoginUser(CK_SESSION_HANDLE hSession, CK_USER_TYPE userType, CK_UTF8CHAR
                   CK_ULONG ulPinLen, CK_UTF8CHAR_PTR pUsername, CK_ULONG ulUsernameLen)
 {
     CALL_SESSION(C_LoginUser, hSession);
-    (void)pUsername;
-    if (ulUsernameLen)   /* nobody has a name: no PIN is right */
-        return call_end(&call, trace_fail(CKR_PIN_INCORRECT, "no user of that name"));
+    if (ulUsernameLen && userType != CKU_CONTEXT_SPECIFIC)
+        return call_end(&call, login_named(call.session->slot, userType, pUsername, ulUsernameLen,
+                                           pPin, ulPinLen));
     return call_end(&call, login_any(call.session, userType, pPin, ulPinLen));
 }
 

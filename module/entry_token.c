@@ -183,7 +183,7 @@ static CK_RV mechanism_info_get(CK_SLOT_ID id, CK_MECHANISM_TYPE type, CK_MECHAN
     if (!row)
         return trace_fail(CKR_MECHANISM_INVALID, "no mechanism 0x%lx", type);
     CK_MECHANISM_INFO filled = {row->min, row->max, row->flags};
-    if (row->legacy_padding && vault.policy.profile == VS_PROFILE_STRICT)
+    if (row->legacy_padding && vault.policy.refuse_legacy_padding)
         filled.flags &= ~(CKF_DECRYPT | CKF_UNWRAP);
     memcpy(info, &filled, sizeof(filled));
     return CKR_OK;

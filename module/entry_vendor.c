@@ -3,7 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "call.h"
+#include "vendor.h"
+#include "vendor_audit.h"
 
 /* ------------------------------------------------------------------ conversions */
 
@@ -150,8 +151,7 @@ static CK_RV RPV_Sweep(CK_ULONG ulLimit, CK_ULONG *pulPurged)
 
 /* ------------------------------------------------------------------ vaults */
 
-/* The convention on arrays (5.2) once the number is known. */
-static CK_RV array_room(const void *array, CK_ULONG *count, size_t n, bool *ret_fill)
+CK_RV array_room(const void *array, CK_ULONG *count, size_t n, bool *ret_fill)
 {
     CK_ULONG room = *count;
     *count = n;
@@ -264,8 +264,9 @@ static CK_RV set_policy(struct slot *slot, const struct RPV_POLICY *policy)
     struct vs_policy in;
     TRY(arguments_in(policy, 1));
     TRY(policy_in(policy, &in));
-    if (atomic_load(&slot->role) != LOGIN_SO)
-        return trace_fail(CKR_USER_NOT_LOGGED_IN, "the policy is the SO's to change");
+    if (atomic_load(&slot->role) == LOGIN_NONE)
+        return trace_fail(CKR_USER_NOT_LOGGED_IN, "the policy is the SO's to change, or that of "
+                                                  "a named principal with the policy verb");
     pthread_rwlock_rdlock(&slot->lock);
     int status = slot->login ? vs_vault_set_policy(module_state()->store, slot->login, &in)
                              : VS_DENIED;
@@ -435,7 +436,7 @@ static CK_RV RPV_GetLastReason(char *pReason, CK_ULONG ulCapacity)
 
 extern const struct RPV_FUNCTION_LIST RPV_FUNCTIONS;
 const struct RPV_FUNCTION_LIST RPV_FUNCTIONS = {
-    .version = {1, 0},
+    .version = {1, 1},
 #define CALL_NAME(name)
 #define CALL_NAME_VENDOR(name) .name = name,
 #include "call_names.h"

@@ -1,4 +1,6 @@
 /* login.c: who is logged in, which all sessions of an application with a token share (5.6.8). */
+#include <string.h>
+
 #include "module_state.h"
 #include "session.h"
 #include "trace.h"
@@ -49,6 +51,7 @@ static CK_RV login_install(struct slot *slot, const struct login_kind *kind, str
     bool refused = kind->role == LOGIN_SO && read_only_exists(slot);
     if (!refused) {
         slot->login = login;
+        atomic_store(&slot->verbs, login_verbs_of(login));
         atomic_fetch_add(&slot->login_epoch, 1);
         atomic_store(&slot->role, kind->role);
     }
@@ -60,13 +63,51 @@ static CK_RV login_install(struct slot *slot, const struct login_kind *kind, str
     return trace_fail(CKR_SESSION_READ_ONLY_EXISTS, "a read-only session is open");
 }
 
-static CK_RV login_locked(struct slot *slot, const struct login_kind *kind, const uint8_t *pin,
-                          CK_ULONG pin_len)
+uint32_t login_verbs_of(const struct vs_login *login)
+{
+    return *vs_login_name(login) ? vs_login_verbs(login) : UINT32_MAX;
+}
+
+/* A principal's name, as the store wants it. */
+struct user_name { char text[VS_USER_NAME_MAX + 1]; };
+
+static bool user_name_fits(const uint8_t *name, size_t len, struct user_name *ret_name)
+{
+    if (len == 0 || len > VS_USER_NAME_MAX || memchr(name, '\0', len))
+        return false;
+    memcpy(ret_name->text, name, len);
+    ret_name->text[len] = '\0';
+    return true;
+}
+
+/* `name:` at the front of a PIN, of a principal that there is: how long it is, else 0. */
+static size_t name_in_pin(struct slot *slot, const uint8_t *pin, size_t pin_len,
+                          struct user_name *ret_name)
+{
+    struct user_name name;
+    const uint8_t *colon = memchr(pin, ':', pin_len);
+    if (!colon || !user_name_fits(pin, (size_t)(colon - pin), &name)
+        || vs_user_exists(module_state()->store, (uint32_t)slot->id, name.text) != VS_OK)
+        return 0;
+    *ret_name = name;
+    return (size_t)(colon - pin) + 1;
+}
+
+static CK_RV login_locked(struct slot *slot, const struct login_kind *kind, const char *name,
+                          const uint8_t *pin, CK_ULONG pin_len)
 {
     TRY(login_allowed(slot, kind));
+    struct vs_store *store = module_state()->store;
     struct vs_login *login = NULL;
-    int status = vs_login(module_state()->store, (uint32_t)slot->id, kind->store_role, pin,
-                          pin_len, &login);
+    struct user_name in_pin;
+    size_t skip = 0;
+    if (!name && kind->role == LOGIN_USER)
+        skip = name_in_pin(slot, pin, pin_len, &in_pin);
+    if (skip)
+        name = in_pin.text;
+    int status = name ? vs_login_named(store, (uint32_t)slot->id, name, pin + skip, pin_len - skip,
+                                       &login)
+                      : vs_login(store, (uint32_t)slot->id, kind->store_role, pin, pin_len, &login);
     TRY(store_status(status, "login"));
     return login_install(slot, kind, login);
 }
@@ -81,16 +122,40 @@ static CK_RV login_pin_check(const uint8_t *pin, CK_ULONG pin_len)
     return CKR_OK;
 }
 
-CK_RV login_do(struct slot *slot, CK_USER_TYPE type, const uint8_t *pin, CK_ULONG pin_len)
+static CK_RV login_with(struct slot *slot, CK_USER_TYPE type, const char *name, const uint8_t *pin,
+                        CK_ULONG pin_len)
 {
     const struct login_kind *kind = login_kind_find(type);
-    if (!kind)
+    if (!kind || (name && kind->role != LOGIN_USER))
         return trace_fail(CKR_USER_TYPE_INVALID, "user type %lu", type);
     TRY(login_pin_check(pin, pin_len));
     pthread_mutex_lock(&slot->login_lock);
-    CK_RV rv = login_locked(slot, kind, pin, pin_len);
+    CK_RV rv = login_locked(slot, kind, name, pin, pin_len);
     pthread_mutex_unlock(&slot->login_lock);
     return rv;
+}
+
+CK_RV login_do(struct slot *slot, CK_USER_TYPE type, const uint8_t *pin, CK_ULONG pin_len)
+{
+    return login_with(slot, type, NULL, pin, pin_len);
+}
+
+CK_RV login_named(struct slot *slot, CK_USER_TYPE type, const uint8_t *name, CK_ULONG name_len,
+                  const uint8_t *pin, CK_ULONG pin_len)
+{
+    struct user_name text;
+    if (!name)
+        return trace_fail(CKR_ARGUMENTS_BAD, "pUsername is NULL");
+    if (!user_name_fits(name, name_len, &text))
+        return trace_fail(CKR_PIN_INCORRECT, "no user can have this name");
+    return login_with(slot, type, text.text, pin, pin_len);
+}
+
+/* How long `name:` is at the front of a PIN; 0: it is not there, or the name is empty. */
+static size_t name_before(const char *name, const uint8_t *pin, size_t pin_len)
+{
+    size_t len = strlen(name);
+    return len > 0 && pin_len > len && memcmp(pin, name, len) == 0 && pin[len] == ':' ? len + 1 : 0;
 }
 
 CK_RV login_again(struct slot *slot, const uint8_t *pin, CK_ULONG pin_len)
@@ -98,7 +163,9 @@ CK_RV login_again(struct slot *slot, const uint8_t *pin, CK_ULONG pin_len)
     TRY(login_pin_check(pin, pin_len));
     pthread_mutex_lock(&slot->login_lock);
     pthread_rwlock_rdlock(&slot->lock);
-    int status = slot->login ? vs_login_verify(module_state()->store, slot->login, pin, pin_len)
+    size_t skip = slot->login ? name_before(vs_login_name(slot->login), pin, pin_len) : 0;
+    int status = slot->login ? vs_login_verify(module_state()->store, slot->login, pin + skip,
+                                               pin_len - skip)
                              : VS_DENIED;
     pthread_rwlock_unlock(&slot->lock);
     pthread_mutex_unlock(&slot->login_lock);
@@ -132,6 +199,7 @@ static void login_end(struct slot *slot, bool (*kill)(const struct object *, voi
     pthread_rwlock_wrlock(&slot->lock);
     struct vs_login *login = slot->login;
     slot->login = NULL;
+    atomic_store(&slot->verbs, UINT32_MAX);
     pthread_rwlock_unlock(&slot->lock);
     vs_logout(login);
     handle_sweep(module_state()->handles, kill, slot);
@@ -182,14 +250,51 @@ CK_RV pin_init(struct slot *slot, const uint8_t *pin, CK_ULONG pin_len)
     return store_status(status, "user PIN");
 }
 
+/* Whose PIN the application means: that of the named principal who is logged in, or while nobody
+ * is, of the one whose name stands before the old PIN. */
+static bool named_here(struct slot *slot, const uint8_t *pin, size_t pin_len,
+                       struct user_name *ret_name)
+{
+    if (atomic_load(&slot->role) == LOGIN_NONE)
+        return name_in_pin(slot, pin, pin_len, ret_name) != 0;
+    pthread_rwlock_rdlock(&slot->lock);
+    const char *name = slot->login ? vs_login_name(slot->login) : "";
+    bool named = *name != '\0';
+    if (named)
+        memcpy(ret_name->text, name, strlen(name) + 1);
+    pthread_rwlock_unlock(&slot->lock);
+    return named;
+}
+
+/* 2.40 clients give the new PIN as the old one, with the name or without. */
+static CK_RV pin_set_named(struct slot *slot, const char *name, const uint8_t *old_pin,
+                           CK_ULONG old_len, const uint8_t *new_pin, CK_ULONG new_len)
+{
+    if (!new_pin)
+        return trace_fail(CKR_ARGUMENTS_BAD, "no new PIN: there is no protected path");
+    size_t old_skip = name_before(name, old_pin, old_len);
+    size_t new_skip = name_before(name, new_pin, new_len);
+    TRY(pin_check_length(new_pin + new_skip, new_len - new_skip));
+    pthread_mutex_lock(&slot->login_lock);
+    int status = vs_pin_change_named(module_state()->store, (uint32_t)slot->id, name,
+                                     old_pin + old_skip, old_len - old_skip, new_pin + new_skip,
+                                     new_len - new_skip);
+    pthread_mutex_unlock(&slot->login_lock);
+    return status == VS_NOT_FOUND ? trace_fail(CKR_PIN_INCORRECT, "the user has just been removed")
+                                  : store_status(status, "change of the PIN");
+}
+
 CK_RV pin_set(struct slot *slot, const uint8_t *old_pin, CK_ULONG old_len, const uint8_t *new_pin,
               CK_ULONG new_len)
 {
     if (!old_pin)
         return trace_fail(CKR_ARGUMENTS_BAD, "no old PIN: there is no protected path");
-    TRY(pin_check_length(new_pin, new_len));
     if (old_len > VS_PIN_MAX_LEN)
         return trace_fail(CKR_PIN_INCORRECT, "longer than any PIN");
+    struct user_name name;
+    if (named_here(slot, old_pin, old_len, &name))
+        return pin_set_named(slot, name.text, old_pin, old_len, new_pin, new_len);
+    TRY(pin_check_length(new_pin, new_len));
     bool so = atomic_load(&slot->role) == LOGIN_SO;
     pthread_mutex_lock(&slot->login_lock);
     int status = vs_pin_change(module_state()->store, (uint32_t)slot->id,

@@ -12,6 +12,7 @@
 
 #include "ossl.h"
 #include "session.h"
+#include "sink.h"
 #include "trace.h"
 
 /* The one global: everything else hangs off the page it points to. */
@@ -85,6 +86,9 @@ static void state_free(struct module_state *state)
     if (!state)
         return;
     session_pool_free(state->sessions);
+    if (state->store)
+        use_flush_parked(true);
+    use_parked_done(&state->parked);
     slot_table_free(state->slots);
     handle_table_free(state->handles);
     vs_store_close(state->store);
@@ -107,6 +111,7 @@ static CK_RV store_open(struct module_state *state)
         .map_size = state->config.map_size,
         .defaults = state->config.defaults,
         .trace = trace_store,
+        .on_event = sink_of(state->config.audit_sink),
     };
     int status = vs_store_open(&options, &state->store);
     if (status == VS_OK)
@@ -124,6 +129,7 @@ static CK_RV state_start(struct module_state *state, const char *reserved)
     TRY(config_load(reserved, &state->config));
     if (!trace)
         trace_open(state->config.trace);
+    pthread_mutex_init(&state->parked.lock, NULL);
     TRY(slot_table_new(&state->slots));
     TRY(handle_table_new(&state->handles));
     TRY(session_pool_new(&state->sessions));

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 #include "config.h"
 #include "handle.h"
+#include "use.h"
 
 /* What is in that page. */
 struct module_root {
@@ -28,6 +29,7 @@ struct module_state {
     struct handle_table *handles;
     struct session_pool *sessions;
     struct slot_table *slots;
+    struct parked parked;            /* uses of keys by sessions that have ended */
     struct module_state *known_before;   /* see module_state.c: those of parent processes */
     _Atomic uint64_t session_ids;    /* random, for session objects' CKA_UNIQUE_ID; 0: none yet */
 };

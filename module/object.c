@@ -174,11 +174,20 @@ CK_RV object_new_read(struct call *call, const struct vs_id *id, struct object *
     return CKR_OK;
 }
 
+/* For the audit: the call was about an object that is deleted or purged by now. */
+static void call_gone(struct call *call, const struct object *object)
+{
+    call->gone = object->header.id;
+    call->has_gone = true;
+}
+
 /* A handle got of a live object never means the deleted one: destroying that would purge it. */
-static CK_RV handle_outlived(const struct object *object, const struct vs_header *now)
+static CK_RV handle_outlived(struct call *call, const struct object *object,
+                             const struct vs_header *now)
 {
     if (!header_deleted(now) || header_deleted(&object->header))
         return CKR_OK;
+    call_gone(call, object);
     handle_remove(module_state()->handles, object->handle);
     return handle_invalid("the object has been deleted");
 }
@@ -188,7 +197,7 @@ static CK_RV object_reload(struct call *call, struct object *former, struct obje
 {
     AUTO(object) struct object *read = NULL;
     TRY(object_new_read(call, &former->header.id, &read));
-    TRY(handle_outlived(former, &read->header));
+    TRY(handle_outlived(call, former, &read->header));
     struct object *object = read;
     read = NULL;
     struct key_material *key = atomic_load(&former->key);
@@ -207,12 +216,16 @@ static CK_RV object_peek(struct call *call, struct object *object, bool *ret_sam
     int status = vs_object_peek(module_state()->store, (uint32_t)object->slot, &object->header.id,
                                 &header);
     if (status == VS_NOT_FOUND) {
+        call_gone(call, object);
         handle_remove(module_state()->handles, object->handle);
         return handle_invalid("the object is gone");
     }
     TRY(store_status(status, "looking an object up"));
-    TRY(handle_outlived(object, &header));
-    *ret_same = header.version == object->header.version;
+    TRY(handle_outlived(call, object, &header));
+    /* What depends on the policy changes without the object's doing. */
+    *ret_same = header.version == object->header.version
+             && header.recovery_level == object->header.recovery_level
+             && header.needs_backup == object->header.needs_backup;
     if (*ret_same)
         atomic_store_explicit(&object->seen_txnid, call->txnid, memory_order_relaxed);
     return CKR_OK;
@@ -243,6 +256,9 @@ static bool object_visible(const struct call *call, const struct object *object)
     enum login_role role = role_of(call);
     if (object->slot != call->session->slot->id)
         return false;
+    if ((object->bits & OBJ_PRIVATE) != 0 && (object->bits & OBJ_TOKEN) != 0
+        && !slot_may(call->session->slot, &object->header.id, VS_VERBS_ALL))
+        return false;
     return (object->bits & OBJ_PRIVATE) == 0 || role == LOGIN_USER
         || (role == LOGIN_SO && (object->bits & OBJ_TOKEN) != 0);
 }
@@ -268,11 +284,31 @@ CK_RV object_get(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret
 {
     AUTO(object) struct object *object = NULL;
     TRY(object_get_any(call, handle, &object));
-    if (object_is_governed(call, object))
+    if (object_is_governed(call, object)) {
+        call->gone = object->header.id;
+        call->has_gone = header_deleted(&object->header);
         return handle_invalid("the object is deleted, or not the SO's to use");
+    }
     *ret_object = object;
     object = NULL;
     return CKR_OK;
+}
+
+enum vs_state object_state(const struct object *object)
+{
+    const struct vs_header *header = &object->header;
+    if (header->state != VS_STATE_ACTIVE || (header->not_before == 0 && header->not_after == 0))
+        return header->state;
+    int64_t now = vs_store_now(module_state()->store);
+    if (now < header->not_before)
+        return VS_STATE_PREACTIVE;
+    return header->not_after != 0 && now >= header->not_after ? VS_STATE_EXPIRED : VS_STATE_ACTIVE;
+}
+
+bool object_state_allows(const struct object *object, bool new_use)
+{
+    enum vs_state state = object_state(object);
+    return state == VS_STATE_ACTIVE || (state == VS_STATE_EXPIRED && !new_use);
 }
 
 bool object_still_usable(struct call *call, struct object *object)
@@ -290,5 +326,5 @@ bool object_still_usable(struct call *call, struct object *object)
     bool same;
     if (!object_current(call, object) && object_peek(call, object, &same) != CKR_OK)
         return false;
-    return !object_is_governed(call, object) && object->header.state != VS_STATE_DISABLED;
+    return !object_is_governed(call, object) && object_state_allows(object, false);
 }

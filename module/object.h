@@ -58,9 +58,13 @@ CK_RV object_get(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret
 CK_RV object_get_any(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret_object);
 /* Is it such an object for this session? Then key parts are never shown. */
 bool object_is_governed(const struct call *call, const struct object *object);
-/* Is a running operation's key still usable (alive, same login, not deleted or disabled by any
- * process)? One read of the last transaction id when nothing has changed. */
+/* Is a running operation's key still usable (alive, same login, not deleted, disabled by any
+ * process or expired)? One read of the last transaction id when nothing has changed. */
 bool object_still_usable(struct call *call, struct object *object);
+/* Its state at this moment: dates count without anybody's doing. */
+enum vs_state object_state(const struct object *object);
+/* Do the key's state and the vault's policy allow a use? new_use: encrypt, sign, wrap, derive. */
+bool object_state_allows(const struct object *object, bool new_use);
 /* The decoded key; borrowed, lives as long as the object. */
 CK_RV object_key(struct object *object, struct key_material **ret_key);
 /* CKA_ALLOWED_MECHANISMS: CKR_MECHANISM_INVALID when the list is there and has it not. */
@@ -109,6 +113,8 @@ CK_RV object_attributes_get(struct call *call, const struct object *object,
 /* object_set.c */
 CK_RV object_attributes_set(struct call *call, CK_OBJECT_HANDLE handle,
                             const CK_ATTRIBUTE *attributes, CK_ULONG count);
+/* How a new object starts: takes the lifecycle's attributes out of the list. */
+CK_RV object_govern_take(struct attr_list *list, struct vs_govern *ret_govern);
 /* A status of delete, recover, purge, postpone, update; refusals are CKR_ACTION_PROHIBITED. */
 CK_RV lifecycle_status(int status, const char *what);
 /* The id of a token object in CKA_UNIQUE_ID's 32 digits; false when it is no such text. */

@@ -99,7 +99,7 @@ static CK_RV check_value(const struct object *object, struct attr_value *view)
 
 static CK_RV rpv_state(const struct object *object, struct attr_value *view)
 {
-    view_ulong(view, (CK_ULONG)object->header.state);
+    view_ulong(view, (CK_ULONG)object_state(object));
     return CKR_OK;
 }
 
@@ -157,6 +157,18 @@ static CK_RV rpv_enabled(const struct object *object, struct attr_value *view)
     return CKR_OK;
 }
 
+static CK_RV rpv_not_before(const struct object *object, struct attr_value *view)
+{
+    view_time(view, object->header.not_before);
+    return CKR_OK;
+}
+
+static CK_RV rpv_not_after(const struct object *object, struct attr_value *view)
+{
+    view_time(view, object->header.not_after);
+    return CKR_OK;
+}
+
 static CK_RV rpv_hold(const struct object *object, struct attr_value *view)
 {
     view_bool(view, object->header.hold);
@@ -171,14 +183,54 @@ static CK_RV rpv_lock(const struct object *object, struct attr_value *view)
 
 static CK_RV rpv_version(const struct object *object, struct attr_value *view)
 {
-    (void)object;
-    view_ulong(view, 1);     /* until keys are rotated, every key is the first of its label */
+    view_ulong(view, object->header.key_version);
+    return CKR_OK;
+}
+
+static CK_RV use_total(const struct object *object, struct vs_use_total *ret_total)
+{
+    return store_status(vs_use_total(module_state()->store, &object->header.id, ret_total),
+                        "uses of a key");
+}
+
+static CK_RV rpv_use_count(const struct object *object, struct attr_value *view)
+{
+    struct vs_use_total total;
+    TRY(use_total(object, &total));
+    view_ulong(view, (CK_ULONG)total.count);
+    return CKR_OK;
+}
+
+static CK_RV rpv_last_used(const struct object *object, struct attr_value *view)
+{
+    struct vs_use_total total;
+    TRY(use_total(object, &total));
+    view_time(view, total.last);
     return CKR_OK;
 }
 
 static CK_RV rpv_origin(const struct object *object, struct attr_value *view)
 {
     view_ulong(view, (CK_ULONG)object->header.origin);
+    return CKR_OK;
+}
+
+static CK_RV rpv_backed_up(const struct object *object, struct attr_value *view)
+{
+    view_bool(view, object->header.backed_up);
+    return CKR_OK;
+}
+
+static CK_RV rpv_delete_reason(const struct object *object, struct attr_value *view)
+{
+    const char *reason = object->header.delete_reason;
+    view_bytes(view, reason, strnlen(reason, sizeof object->header.delete_reason));
+    return CKR_OK;
+}
+
+static CK_RV rpv_honeytoken(const struct object *object, struct attr_value *view)
+{
+    view_bool(view, object->header.honeytoken);
     return CKR_OK;
 }
 
@@ -197,10 +249,17 @@ static const struct computed_row {
     {CKA_RPV_RECOVERY_LEVEL, true, rpv_recovery_level},
     {CKA_RPV_RECOVERABLE_DAYS, true, rpv_recoverable_days},
     {CKA_RPV_ENABLED, true, rpv_enabled},
+    {CKA_RPV_NOT_BEFORE, true, rpv_not_before},
+    {CKA_RPV_NOT_AFTER, true, rpv_not_after},
     {CKA_RPV_HOLD, true, rpv_hold},
     {CKA_RPV_LOCK, true, rpv_lock},
     {CKA_RPV_VERSION, true, rpv_version},
+    {CKA_RPV_USE_COUNT, true, rpv_use_count},
+    {CKA_RPV_LAST_USED, true, rpv_last_used},
     {CKA_RPV_ORIGIN, true, rpv_origin},
+    {CKA_RPV_BACKED_UP, true, rpv_backed_up},
+    {CKA_RPV_DELETE_REASON, true, rpv_delete_reason},
+    {CKA_RPV_HONEYTOKEN, true, rpv_honeytoken},
 };
 
 /* ------------------------------------------------------------------ one attribute */

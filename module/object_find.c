@@ -18,6 +18,7 @@ struct find {
     struct slot *slot;
     uint64_t login_epoch;
     bool want_public, want_private, deleted;
+    uint32_t verbs;                  /* one of which a named principal must have on what it finds */
     struct vs_cursor *cursor;
     struct vs_id ids[BATCH];         /* found, not yet looked at */
     size_t n_ids, at_id;
@@ -62,6 +63,13 @@ static bool wants_deleted(const struct attr_set *wanted)
         || attr_set_ulong(wanted, CKA_RPV_STATE, RPV_STATE_ACTIVE) == RPV_STATE_DELETED;
 }
 
+/* What one can name one may look for with any verb on it; to list takes the verb. */
+static bool is_naming(const struct attr_set *wanted)
+{
+    return attr_set_find(wanted, CKA_LABEL) != NULL || attr_set_find(wanted, CKA_ID) != NULL
+        || attr_set_find(wanted, CKA_UNIQUE_ID) != NULL;
+}
+
 static void find_view(struct find *find)
 {
     enum login_role role = (enum login_role)atomic_load(&find->slot->role);
@@ -71,6 +79,7 @@ static void find_view(struct find *find)
     find->deleted = wants_deleted(find->wanted);
     find->want_public = token && wants_bool(find->wanted, CKA_PRIVATE, false);
     find->want_private = token && sees_private && wants_bool(find->wanted, CKA_PRIVATE, true);
+    find->verbs = is_naming(find->wanted) ? VS_VERBS_ALL : VS_VERB_LIST;
 }
 
 /* Answered by the header or by the query itself. */
@@ -256,7 +265,8 @@ static CK_RV token_candidate(struct call *call, struct find *find, const struct 
         return CKR_OK;
     TRY(store_status(status, "a search"));
     if ((header.state == VS_STATE_DELETED) != find->deleted
-        || !(header.is_private ? find->want_private : find->want_public))
+        || !(header.is_private ? find->want_private : find->want_public)
+        || (header.is_private && !slot_may(find->slot, id, find->verbs)))
         return CKR_OK;
     CK_OBJECT_HANDLE known = handle_known(call, find, &header);
     if (find->n_residual == 0 && known != 0) {

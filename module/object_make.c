@@ -15,6 +15,7 @@ struct making {
     struct secret bytes, joined;
     struct vs_term terms[VS_INDEX_MAX];
     size_t n_terms;
+    struct vs_govern govern;
 };
 
 struct makings { struct making each[MAKE_MAX]; size_t n; };
@@ -36,7 +37,7 @@ CK_RV object_context(const struct call *call, struct vs_vault_info *ret_info,
     uint32_t role = atomic_load_explicit(&slot->role, memory_order_relaxed);
     context->so = role == LOGIN_SO;
     context->user = role == LOGIN_USER;
-    context->strict = ret_info->policy.profile == VS_PROFILE_STRICT;
+    context->strict = ret_info->policy.refuse_conflicts;
     return CKR_OK;
 }
 
@@ -73,10 +74,13 @@ CK_RV object_may_make(struct call *call, const struct attr_list *list)
     return info.write_protected ? CKR_TOKEN_WRITE_PROTECTED : CKR_OK;
 }
 
-static CK_RV making_begin(struct call *call, const struct attr_list *list, enum vs_origin origin,
+static CK_RV making_begin(struct call *call, struct attr_list *list, enum vs_origin origin,
                           struct making *making)
 {
     TRY(object_may_make(call, list));
+    TRY(object_govern_take(list, &making->govern));
+    if (making->govern.set != 0 && !attr_bool(list, CKA_TOKEN, false))
+        return trace_fail(CKR_TEMPLATE_INCONSISTENT, "a session object has no lifecycle");
     struct attr_set *attrs = NULL;
     TRY(attr_set_new(list, &attrs));
     TRY(object_new(attrs, &making->object));
@@ -105,6 +109,7 @@ static struct vs_new_object making_new_object(const struct making *making, const
         .terms = making->terms,
         .n_terms = making->n_terms,
         .operation = operation,
+        .govern = making->govern.set != 0 ? &making->govern : NULL,
     };
 }
 
@@ -123,6 +128,11 @@ static CK_RV makings_store(struct slot *slot, struct makings *makings, const cha
     pthread_rwlock_rdlock(&slot->lock);
     int status = vs_object_create(store, (uint32_t)slot->id, slot->login, objects, n, ids);
     pthread_rwlock_unlock(&slot->lock);
+    if (status == VS_DENIED && atomic_load(&slot->role) == LOGIN_USER)
+        return trace_fail(CKR_TOKEN_WRITE_PROTECTED, "who is logged in lacks the verb");
+    if (status == VS_POLICY)
+        return trace_fail(CKR_TEMPLATE_INCONSISTENT, "the new object's lifecycle: %s",
+                          vs_status_name(status));
     TRY(store_status(status, "making an object"));
     for (size_t i = 0, id = 0; i < makings->n; i++) {
         struct object *object = makings->each[i].object;

@@ -154,6 +154,114 @@ static CK_RV set_purge_at(struct call *call, struct object *object, const struct
     return rpv_postpone(call, object, purge_at);
 }
 
+/* ------------------------------------------------------------------ what is governed */
+
+static CK_RV value_bad(const struct attr *attr)
+{
+    return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID, "%s has no such value",
+                      trace_attribute_name(attr->type));
+}
+
+static CK_RV take_bool(const struct attr *attr, void *field)
+{
+    if (attr->len != sizeof(CK_BBOOL))
+        return value_bad(attr);
+    *(bool *)field = attr->value[0] != CK_FALSE;
+    return CKR_OK;
+}
+
+static CK_RV take_time(const struct attr *attr, void *field)
+{
+    *(int64_t *)field = 0;
+    return attr->len == 0 || time_parse(attr, field) ? CKR_OK : value_bad(attr);
+}
+
+static CK_RV take_lock(const struct attr *attr, void *field)
+{
+    CK_ULONG lock;
+    if (attr->len != sizeof lock)
+        return value_bad(attr);
+    memcpy(&lock, attr->value, sizeof lock);
+    if (lock > 2)
+        return value_bad(attr);
+    *(uint32_t *)field = (uint32_t)lock;
+    return CKR_OK;
+}
+
+/* The field points to a text of VS_ACTOR_MAX bytes, zeroed. */
+static CK_RV take_text(const struct attr *attr, void *field)
+{
+    if (attr->len >= VS_ACTOR_MAX || memchr(attr->value, 0, attr->len) != NULL)
+        return value_bad(attr);
+    memcpy(field, attr->value, attr->len);
+    return CKR_OK;
+}
+
+/* A vs_govern and the text it points to. */
+struct governing { struct vs_govern govern; char reason[VS_ACTOR_MAX]; };
+#define GOVERNED(member) offsetof(struct governing, member)
+
+static const struct governed_row {
+    CK_ATTRIBUTE_TYPE type;
+    uint32_t bit;
+    CK_RV (*take)(const struct attr *attr, void *field);
+    size_t field;
+} GOVERNED_ROWS[] = {
+    {CKA_RPV_ENABLED, VS_GOVERN_ENABLED, take_bool, GOVERNED(govern.enabled)},
+    {CKA_RPV_NOT_BEFORE, VS_GOVERN_NOT_BEFORE, take_time, GOVERNED(govern.not_before)},
+    {CKA_RPV_NOT_AFTER, VS_GOVERN_NOT_AFTER, take_time, GOVERNED(govern.not_after)},
+    {CKA_RPV_HOLD, VS_GOVERN_HOLD, take_bool, GOVERNED(govern.hold)},
+    {CKA_RPV_LOCK, VS_GOVERN_LOCK, take_lock, GOVERNED(govern.lock)},
+    {CKA_RPV_DELETE_REASON, VS_GOVERN_REASON, take_text, GOVERNED(reason)},
+    {CKA_RPV_HONEYTOKEN, VS_GOVERN_HONEYTOKEN, take_bool, GOVERNED(govern.honeytoken)},
+};
+#define GOVERNED_COUNT (sizeof GOVERNED_ROWS / sizeof GOVERNED_ROWS[0])
+
+/* What the list says; false in *ret_all when there is something else in it. */
+static CK_RV governing_read(const struct attr_list *list, struct governing *ret_governing,
+                            bool *ret_all)
+{
+    size_t known = 0;
+    memset(ret_governing, 0, sizeof *ret_governing);
+    for (size_t i = 0; i < GOVERNED_COUNT; i++) {
+        const struct governed_row *row = &GOVERNED_ROWS[i];
+        const struct attr *attr = attr_find(list, row->type);
+        if (attr == NULL)
+            continue;
+        TRY(row->take(attr, (uint8_t *)ret_governing + row->field));
+        ret_governing->govern.set |= row->bit;
+        known++;
+    }
+    ret_governing->govern.delete_reason = ret_governing->reason;
+    *ret_all = known == list->n;
+    return CKR_OK;
+}
+
+CK_RV object_govern_take(struct attr_list *list, struct vs_govern *ret_govern)
+{
+    struct governing governing;
+    bool all;
+    TRY(governing_read(list, &governing, &all));
+    governing.govern.delete_reason = NULL;    /* no template has one */
+    for (size_t i = 0; i < GOVERNED_COUNT; i++)
+        attr_remove(list, GOVERNED_ROWS[i].type);
+    *ret_govern = governing.govern;
+    return CKR_OK;
+}
+
+static CK_RV rpv_govern(struct call *call, const struct object *object,
+                        const struct vs_govern *govern)
+{
+    struct slot *slot = call->session->slot;
+    pthread_rwlock_rdlock(&slot->lock);
+    int status = vs_object_govern(module_state()->store, (uint32_t)slot->id, slot->login,
+                                  &object->header.id, govern);
+    pthread_rwlock_unlock(&slot->lock);
+    if (status == VS_POLICY)
+        return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID, "the key would never be active");
+    return lifecycle_status(status, "governing an object");
+}
+
 static const struct rpv_row {
     CK_ATTRIBUTE_TYPE type;
     CK_RV (*set)(struct call *call, struct object *object, const struct attr *attr);
@@ -162,16 +270,21 @@ static const struct rpv_row {
     {CKA_RPV_PURGE_AT, set_purge_at},
 };
 
-/* One at a time: each is a transaction of its own. */
+/* What is governed goes in one transaction; recovery and a later date are each one of their own. */
 static CK_RV rpv_set(struct call *call, struct object *object, const CK_ATTRIBUTE *attributes,
                      CK_ULONG count)
 {
     AUTO(attr_list) struct attr_list list;
     attr_list_init(&list);
+    struct governing governing;
+    bool all;
     TRY(template_copy(attributes, count, &list));
+    TRY(governing_read(&list, &governing, &all));
+    if (all)
+        return rpv_govern(call, object, &governing.govern);
     if (list.n != 1)
-        return trace_fail(CKR_TEMPLATE_INCONSISTENT,
-                          "a lifecycle attribute is set alone");
+        return trace_fail(CKR_TEMPLATE_INCONSISTENT, "%s is set alone",
+                          trace_attribute_name(list.items[0].type));
     for (size_t i = 0; i < sizeof RPV_SETTERS / sizeof RPV_SETTERS[0]; i++)
         if (RPV_SETTERS[i].type == list.items[0].type)
             return RPV_SETTERS[i].set(call, object, &list.items[0]);

@@ -151,9 +151,11 @@ CK_RV operation_init(struct call *call, enum operation_kind kind, const CK_MECHA
     return CKR_OK;
 }
 
-/* A private key's operation ends with the login under which it was begun. */
+/* A private key's operation ends with the login under which it was begun, any with its date. */
 static bool operation_login_stands(const struct call *call, const struct operation *op)
 {
+    if (!object_state_allows(op->key, USAGE[op->kind].new_use))
+        return false;
     return !(op->key->bits & OBJ_PRIVATE) ||
            op->login_epoch == atomic_load_explicit(&call->session->slot->login_epoch,
                                                    memory_order_relaxed);
@@ -164,7 +166,9 @@ CK_RV operation_active(struct call *call, enum operation_kind kind, struct opera
     struct operation *op = call->session->operations[kind];
     if (!op)
         return trace_fail(CKR_OPERATION_NOT_INITIALIZED, "no such operation is active");
-    if (op->key && !(operation_login_stands(call, op) && object_still_usable(call, op->key))) {
+    if (op->key && !(operation_login_stands(call, op) && object_still_usable(call, op->key)
+                     && usage_may(call, kind, op->key))) {
+        use_refused(call, op->key, kind, CKR_OPERATION_NOT_INITIALIZED);
         operation_end(call->session, kind, false);
         return trace_fail(CKR_OPERATION_NOT_INITIALIZED,
                           "the operation has ended: its key was deleted, disabled or logged out");
@@ -202,6 +206,15 @@ void operation_end(struct session *session, enum operation_kind kind, bool well)
         secret_done(&op->pending);
     object_unref(op->key);
     op->key = NULL;
+}
+
+CK_RV operation_done(struct call *call, enum operation_kind kind, CK_RV rv)
+{
+    const struct operation *op = call->session->operations[kind];
+    if (op && op->key)
+        use_note(call, op->key, kind, rv);
+    operation_end(call->session, kind, rv == CKR_OK);
+    return rv;
 }
 
 void operation_end_all(struct session *session)
@@ -283,7 +296,5 @@ CK_RV operation_last(struct call *call, enum operation_kind kind, CK_RV rv,
                      const struct output *output)
 {
     bool again = rv == CKR_BUFFER_TOO_SMALL || (rv == CKR_OK && output && output->asked);
-    if (!again)
-        operation_end(call->session, kind, rv == CKR_OK);
-    return rv;
+    return again ? rv : operation_done(call, kind, rv);
 }

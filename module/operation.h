@@ -65,6 +65,7 @@ struct usage_row {
     bool no_legacy_padding;         /* the strict profile refuses the row's legacy_padding */
     bool new_use;                   /* refused by DISABLED, EXPIRED, PREACTIVE; else old use:
                                        refused by DISABLED, PREACTIVE */
+    uint32_t verb;                  /* enum vs_verb that a named principal must have on the key */
 };
 extern const struct usage_row USAGE[OP_KINDS];
 
@@ -76,6 +77,9 @@ extern const struct usage_row USAGE[OP_KINDS];
 CK_RV usage_check(struct call *call, enum operation_kind kind, const struct mech_row *mech,
                   CK_OBJECT_HANDLE handle, struct object **ret_object,
                   struct key_material **ret_key);
+
+/* May a named principal use the token object so? */
+bool usage_may(struct call *call, enum operation_kind kind, const struct object *object);
 
 /* The operation of this kind when it is active and may go on: its key still usable, logged in as
  * at its begin (else it ends): CKR_OPERATION_NOT_INITIALIZED. */
@@ -140,4 +144,6 @@ CK_RV digest_final(struct call *call, uint8_t *out, CK_ULONG *out_len);
 /* Ends and forgets the session's operation of this kind (keeping its context warm when `well`). */
 void operation_end(struct session *session, enum operation_kind kind, bool well);
 void operation_end_all(struct session *session);
+/* The operation has come to `rv`: the use of its key is noted, and it ends. Returns rv. */
+CK_RV operation_done(struct call *call, enum operation_kind kind, CK_RV rv);
 #endif

@@ -76,9 +76,7 @@ static CK_RV update_checked(struct call *call, struct operation *op, struct step
 
 static CK_RV update_ended(struct call *call, enum operation_kind kind, CK_RV rv)
 {
-    if (rv != CKR_OK && rv != CKR_BUFFER_TOO_SMALL)
-        operation_end(call->session, kind, false);
-    return rv;
+    return rv == CKR_OK || rv == CKR_BUFFER_TOO_SMALL ? rv : operation_done(call, kind, rv);
 }
 
 CK_RV cipher_update(struct call *call, enum operation_kind kind, const uint8_t *in,

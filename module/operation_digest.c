@@ -74,6 +74,8 @@ static CK_RV key_update(struct operation *op, struct object *object)
         return trace_fail(CKR_KEY_HANDLE_INVALID, "the object is not a key");
     if (object->cls != CKO_SECRET_KEY)
         return trace_fail(CKR_KEY_INDIGESTIBLE, "only secret keys can be digested");
+    if (!object_state_allows(object, true))
+        return trace_fail(CKR_KEY_INDIGESTIBLE, "the key's state forbids it");
     TRY(object_key(object, &key));
     return update_checked(op, key->secret, key->secret_len);
 }
@@ -88,6 +90,8 @@ CK_RV digest_key(struct call *call, CK_OBJECT_HANDLE handle)
         rv = key_update(op, object);
     else if (rv == CKR_OBJECT_HANDLE_INVALID)
         rv = CKR_KEY_HANDLE_INVALID;
+    if (object)
+        use_note(call, object, OP_DIGEST, rv);
     object_unref(object);
     return update_ended(call, rv);
 }

@@ -77,9 +77,7 @@ CK_RV sign_update(struct call *call, enum operation_kind kind, const uint8_t *da
     struct operation *op = NULL;
     TRY(operation_active(call, kind, &op));
     CK_RV rv = update_checked(op, data, len);
-    if (rv != CKR_OK)
-        operation_end(call->session, kind, false);
-    return rv;
+    return rv == CKR_OK ? rv : operation_done(call, kind, rv);
 }
 
 static CK_RV final_checked(struct call *call, struct operation *op, struct output *output)

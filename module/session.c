@@ -193,6 +193,7 @@ static void session_shut(struct module_state *state, struct session *session)
     struct slot *slot = session->slot;
     bool rw = session_rw(session);
     session_empty(session);
+    use_park(session);
     session->handle = 0;
     session->generation++;
     bool spent = session->generation >= UINT32_MAX - 1;   /* a handle is never reused */
@@ -200,7 +201,9 @@ static void session_shut(struct module_state *state, struct session *session)
     handle_sweep_session(state->handles, handle);
     if (!spent)
         session_give(state->sessions, session, (uint32_t)handle & ((1u << INDEX_BITS) - 1));
-    if (session_uncount(slot, rw) && atomic_load(&slot->role) != LOGIN_NONE)
+    bool last = session_uncount(slot, rw);
+    use_flush_parked(last);
+    if (last && atomic_load(&slot->role) != LOGIN_NONE)
         (void)login_drop(slot);
 }
 
@@ -262,6 +265,7 @@ void session_pool_free(struct session_pool *pool)
     for (uint32_t i = 0; i < pool->n_chunks * CHUNK_SESSIONS; i++) {
         struct session *session = session_at(pool, i);
         session_empty(session);
+        use_park(session);
         pthread_mutex_destroy(&session->lock);
     }
     for (uint32_t i = 0; i < pool->n_chunks; i++)

@@ -7,6 +7,7 @@
 #include <pthread.h>
 #include "operation.h"
 #include "slot.h"
+#include "use.h"
 
 #define SESSION_WARM 4
 
@@ -25,6 +26,7 @@ struct session {
     struct warm warm[SESSION_WARM]; /* kept contexts */
     unsigned warm_next;
     uint64_t warm_epoch;            /* of handle_epoch: keys may have died since */
+    struct uses uses;               /* of keys, not yet in the log */
     uint32_t generation;            /* of the handle; odd while open */
     uint32_t next_free;
 };

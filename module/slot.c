@@ -59,6 +59,7 @@ static struct slot *slot_of(struct slot_table *table, CK_SLOT_ID id)
     slot->id = id;
     slot->info_txnid = UINT64_MAX;
     atomic_store(&slot->checked_txnid, UINT64_MAX);
+    atomic_store(&slot->verbs, UINT32_MAX);
     pthread_rwlock_init(&slot->lock, NULL);
     pthread_mutex_init(&slot->login_lock, NULL);
     pthread_mutex_init(&slot->mutex, NULL);
@@ -182,6 +183,7 @@ static CK_RV info_read(struct slot *slot)
         return store_status(status, "vault");
     slot->initialized = status == VS_OK;
     slot->info = info;
+    atomic_store_explicit(&slot->audit_each, info.policy.audit_use == 1, memory_order_relaxed);
     slot->info_txnid = txnid;
     return CKR_OK;
 }
@@ -199,6 +201,17 @@ CK_RV slot_info(struct slot *slot, struct vs_vault_info *ret_info, bool *ret_ini
     return rv;
 }
 
+bool slot_may(struct slot *slot, const struct vs_id *id, uint32_t verbs)
+{
+    if (atomic_load_explicit(&slot->verbs, memory_order_relaxed) & verbs)
+        return true;
+    pthread_rwlock_rdlock(&slot->lock);
+    bool may = slot->login
+               && vs_login_may(module_state()->store, slot->login, id, verbs) == VS_OK;
+    pthread_rwlock_unlock(&slot->lock);
+    return may;
+}
+
 CK_RV slot_refresh(struct slot *slot)
 {
     struct vs_store *store = module_state()->store;
@@ -208,6 +221,8 @@ CK_RV slot_refresh(struct slot *slot)
     if (atomic_load(&slot->role) != LOGIN_NONE) {
         pthread_rwlock_rdlock(&slot->lock);
         int status = slot->login ? vs_login_check(store, slot->login) : VS_OK;
+        if (status == VS_OK && slot->login)
+            atomic_store(&slot->verbs, login_verbs_of(slot->login));
         pthread_rwlock_unlock(&slot->lock);
         if (status == VS_REVOKED)
             login_revoke(slot);

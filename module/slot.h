@@ -14,7 +14,9 @@ enum login_role { LOGIN_NONE = 0, LOGIN_SO = 1, LOGIN_USER = 2 };
 struct slot {
     CK_SLOT_ID id;
     _Atomic uint32_t role;          /* enum login_role; read without the lock */
+    _Atomic uint32_t verbs;         /* of a named principal in general; all bits for others */
     _Atomic uint64_t login_epoch;   /* goes up with every login and logout */
+    _Atomic bool audit_each;        /* the policy as last read: every use of a key is logged */
     _Atomic uint64_t checked_txnid; /* the store was at this when the login was checked */
     pthread_rwlock_t lock;          /* guards `login`; store calls that use it hold it read, all
                                        the while, so never take it twice */
@@ -41,8 +43,20 @@ CK_RV slot_info(struct slot *slot, struct vs_vault_info *ret_info, bool *ret_ini
  * slot's objects. Cheap when nothing moved; call_begin_session does it for every call. */
 CK_RV slot_refresh(struct slot *slot);
 
-/* login.c. login_do knows CKU_SO and CKU_USER; login_again is the context-specific login. */
+/*
+ * Has who is logged in one of these verbs (enum vs_verb), in general or on the object (NULL: only
+ * in general)? Always, unless it is a named principal. Call it without slot->lock.
+ */
+bool slot_may(struct slot *slot, const struct vs_id *id, uint32_t verbs);
+
+/* login.c. login_do knows CKU_SO and CKU_USER; login_again is the context-specific login. A PIN of
+ * the user's that begins with the name of a named principal and a colon is that principal's. */
 CK_RV login_do(struct slot *slot, CK_USER_TYPE type, const uint8_t *pin, CK_ULONG pin_len);
+/* What slot->verbs is for it. */
+uint32_t login_verbs_of(const struct vs_login *login);
+/* A named principal: C_LoginUser. */
+CK_RV login_named(struct slot *slot, CK_USER_TYPE type, const uint8_t *name, CK_ULONG name_len,
+                  const uint8_t *pin, CK_ULONG pin_len);
 CK_RV login_again(struct slot *slot, const uint8_t *pin, CK_ULONG pin_len);
 /* Logout: handles of private objects and operations die. CKR_USER_NOT_LOGGED_IN. */
 CK_RV login_drop(struct slot *slot);

@@ -4,13 +4,26 @@
 /* State and use: disabled and not yet active keys do nothing, expired ones only finish old work. */
 static CK_RV usage_state(const struct usage_row *row, const struct object *object)
 {
-    enum vs_state state = object->header.state;
-    bool refused = state == VS_STATE_DISABLED || state == VS_STATE_PREACTIVE ||
-                   (state == VS_STATE_EXPIRED && row->new_use);
-    return refused ? trace_fail(row->wrong_state, "the key's state forbids it") : CKR_OK;
+    static const char *const words[] = {
+        [VS_STATE_PREACTIVE] = "not active yet", [VS_STATE_ACTIVE] = "active",
+        [VS_STATE_DISABLED] = "disabled",        [VS_STATE_EXPIRED] = "expired",
+        [VS_STATE_DELETED] = "deleted",          [VS_STATE_PURGED] = "purged"};
+    if (!object_state_allows(object, row->new_use))
+        return trace_fail(row->wrong_state, "the key is %s", words[object_state(object)]);
+    if (object->header.needs_backup && object->cls != CKO_PUBLIC_KEY)
+        return trace_fail(row->wrong_state,
+                          "the vault's policy wants a backup of the key before its first use");
+    return CKR_OK;
 }
 
-static CK_RV usage_object(const struct usage_row *row, const struct object *object)
+bool usage_may(struct call *call, enum operation_kind kind, const struct object *object)
+{
+    return USAGE[kind].verb == 0 || !(object->bits & OBJ_TOKEN)
+        || slot_may(call->session->slot, &object->header.id, USAGE[kind].verb);
+}
+
+static CK_RV usage_object(struct call *call, const struct usage_row *row,
+                          const struct object *object)
 {
     if (object->cls != CKO_SECRET_KEY && object->cls != CKO_PUBLIC_KEY &&
         object->cls != CKO_PRIVATE_KEY)
@@ -21,6 +34,9 @@ static CK_RV usage_object(const struct usage_row *row, const struct object *obje
         return trace_fail(row->bad_type, "a key of this class is not used so");
     if (!(object->bits & row->bit))
         return trace_fail(row->not_permitted, "the key's attributes do not allow it");
+    if (!usage_may(call, row->kind, object))
+        return trace_fail(row->kind == OP_WRAPPED ? row->wrong_state : row->not_permitted,
+                          "who is logged in lacks the verb");
     return usage_state(row, object);
 }
 
@@ -43,17 +59,17 @@ static CK_RV usage_profile(struct call *call, const struct usage_row *row,
         return CKR_OK;
     struct vs_vault_info info;
     TRY(slot_info(call->session->slot, &info, NULL));
-    return info.policy.profile == VS_PROFILE_STRICT
-               ? trace_fail(CKR_MECHANISM_INVALID, "the vault's strict profile refuses %s here",
+    return info.policy.refuse_legacy_padding
+               ? trace_fail(CKR_MECHANISM_INVALID, "the vault's policy refuses %s here",
                             mech->name)
                : CKR_OK;
 }
 
-static CK_RV usage_all(const struct usage_row *row, const struct mech_row *mech,
+static CK_RV usage_all(struct call *call, const struct usage_row *row, const struct mech_row *mech,
                        struct object *object, struct key_material **ret_key)
 {
     struct key_material *key = NULL;
-    TRY(usage_object(row, object));
+    TRY(usage_object(call, row, object));
     TRY(object_key(object, &key));
     if (mech)
         TRY(usage_mechanism(row, mech, object, key));
@@ -61,23 +77,32 @@ static CK_RV usage_all(const struct usage_row *row, const struct mech_row *mech,
     return CKR_OK;
 }
 
-CK_RV usage_check(struct call *call, enum operation_kind kind, const struct mech_row *mech,
-                  CK_OBJECT_HANDLE handle, struct object **ret_object,
-                  struct key_material **ret_key)
+/* ret_object is set also where the key is there, but refused. */
+static CK_RV usage_decide(struct call *call, const struct usage_row *row,
+                          const struct mech_row *mech, CK_OBJECT_HANDLE handle,
+                          struct object **ret_object, struct key_material **ret_key)
 {
-    const struct usage_row *row = &USAGE[kind];
     if (mech && (mech->flags & row->flag) != row->flag)
         return trace_fail(CKR_MECHANISM_INVALID, "%s does not do this", mech->name);
     if (mech)
         TRY(usage_profile(call, row, mech));
-    struct object *object = NULL;
-    CK_RV rv = object_get(call, handle, &object);
+    CK_RV rv = object_get(call, handle, ret_object);
     if (rv != CKR_OK)
         return rv == CKR_OBJECT_HANDLE_INVALID ? row->bad_handle : rv;
-    rv = usage_all(row, mech, object, ret_key);
-    if (rv == CKR_OK)
+    return usage_all(call, row, mech, *ret_object, ret_key);
+}
+
+CK_RV usage_check(struct call *call, enum operation_kind kind, const struct mech_row *mech,
+                  CK_OBJECT_HANDLE handle, struct object **ret_object,
+                  struct key_material **ret_key)
+{
+    struct object *object = NULL;
+    CK_RV rv = usage_decide(call, &USAGE[kind], mech, handle, &object, ret_key);
+    if (rv == CKR_OK) {
         *ret_object = object;
-    else
-        object_unref(object);
+        return CKR_OK;
+    }
+    use_refused(call, object, kind, rv);
+    object_unref(object);
     return rv;
 }

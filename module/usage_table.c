@@ -3,29 +3,29 @@
 
 #define SECRET_OR(class) {CKO_SECRET_KEY, class}
 /* kind, mechanism flag, attribute, classes, then the codes */
-#define CRYPT(op, cls, is_new, legacy)                                                            \
+#define CRYPT(op, cls, is_new, legacy, vb)                                                        \
     [OP_##op] = {OP_##op, CKF_##op, OBJ_##op, SECRET_OR(cls), CKR_KEY_HANDLE_INVALID,             \
                  CKR_KEY_TYPE_INCONSISTENT, CKR_KEY_SIZE_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED,   \
-                 CKR_KEY_FUNCTION_NOT_PERMITTED, legacy, is_new}
+                 CKR_KEY_FUNCTION_NOT_PERMITTED, legacy, is_new, VS_VERB_##vb}
 
 const struct usage_row USAGE[OP_KINDS] = {
-    CRYPT(ENCRYPT, CKO_PUBLIC_KEY, true, false),
-    CRYPT(DECRYPT, CKO_PRIVATE_KEY, false, true),
-    CRYPT(SIGN, CKO_PRIVATE_KEY, true, false),
-    CRYPT(VERIFY, CKO_PUBLIC_KEY, false, false),
-    CRYPT(SIGN_RECOVER, CKO_PRIVATE_KEY, true, false),
-    CRYPT(VERIFY_RECOVER, CKO_PUBLIC_KEY, false, false),
+    CRYPT(ENCRYPT, CKO_PUBLIC_KEY, true, false, ENCRYPT),
+    CRYPT(DECRYPT, CKO_PRIVATE_KEY, false, true, DECRYPT),
+    CRYPT(SIGN, CKO_PRIVATE_KEY, true, false, SIGN),
+    CRYPT(VERIFY, CKO_PUBLIC_KEY, false, false, VERIFY),
+    CRYPT(SIGN_RECOVER, CKO_PRIVATE_KEY, true, false, SIGN),
+    CRYPT(VERIFY_RECOVER, CKO_PUBLIC_KEY, false, false, VERIFY),
     [OP_DIGEST] = {.kind = OP_DIGEST, .flag = CKF_DIGEST},
-    CRYPT(DERIVE, CKO_PRIVATE_KEY, true, false),
+    CRYPT(DERIVE, CKO_PRIVATE_KEY, true, false, DERIVE),
     [OP_WRAP] = {OP_WRAP, CKF_WRAP, OBJ_WRAP, SECRET_OR(CKO_PUBLIC_KEY),
                  CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
                  CKR_WRAPPING_KEY_SIZE_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED,
-                 CKR_KEY_FUNCTION_NOT_PERMITTED, false, true},
+                 CKR_KEY_FUNCTION_NOT_PERMITTED, false, true, VS_VERB_WRAP},
     [OP_UNWRAP] = {OP_UNWRAP, CKF_UNWRAP, OBJ_UNWRAP, SECRET_OR(CKO_PRIVATE_KEY),
                    CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
                    CKR_UNWRAPPING_KEY_SIZE_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED,
-                   CKR_KEY_FUNCTION_NOT_PERMITTED, true, false},
+                   CKR_KEY_FUNCTION_NOT_PERMITTED, true, false, VS_VERB_UNWRAP},
     [OP_WRAPPED] = {OP_WRAPPED, 0, OBJ_EXTRACTABLE, SECRET_OR(CKO_PRIVATE_KEY),
                     CKR_KEY_HANDLE_INVALID, CKR_KEY_NOT_WRAPPABLE, CKR_KEY_SIZE_RANGE,
-                    CKR_KEY_UNEXTRACTABLE, CKR_KEY_NOT_WRAPPABLE, false, true},
+                    CKR_KEY_UNEXTRACTABLE, CKR_KEY_NOT_WRAPPABLE, false, true, VS_VERB_GET},
 };

@@ -185,7 +185,7 @@ static void deleted_is_of_no_use(void **state)
     EXPECT(h.f->C_CopyObject(rw, key, NULL, 0, &out), CKR_ACTION_PROHIBITED);
     EXPECT(SET(key, ATTR_STR(CKA_LABEL, "x")), CKR_ACTION_PROHIBITED);
     EXPECT(SET(key, ATTR_TRUE(CKA_RPV_DELETED)), CKR_ATTRIBUTE_VALUE_INVALID);
-    EXPECT(SET(key, ATTR_TRUE(CKA_RPV_HOLD)), CKR_ATTRIBUTE_READ_ONLY);
+    EXPECT(SET(key, ATTR_TRUE(CKA_RPV_HOLD)), CKR_ACTION_PROHIBITED);
     EXPECT(h.f->C_SetAttributeValue(rw, key, TEMPLATE(ATTR_FALSE(CKA_RPV_DELETED),
                                                       ATTR_STR(CKA_LABEL, "x"))),
            CKR_TEMPLATE_INCONSISTENT);

@@ -49,13 +49,13 @@ static void test_uses_are_recorded_and_totalled(void **state)
     uses[0].last_ago = 2;
     uses[1].result = VS_DENIED;
     uses[1].code = CODE_REFUSED;
-    assert_ok(vs_audit_use(f->store, 0, uses, 4));
+    assert_ok(vs_audit_use(f->store, uses, 4));
     assert_ok(vs_use_total(f->store, &a, &total));
     assert_int_equal(total.count, 10);               /* what was refused does not count */
     assert_int_equal(total.first, now - 10);
     assert_int_equal(total.last, now);
     fixture_pass(f, 100);
-    assert_ok(vs_audit_use(f->store, 0, uses, 1));
+    assert_ok(vs_audit_use(f->store, uses, 1));
     assert_ok(vs_use_total(f->store, &a, &total));
     assert_int_equal(total.count, 17);
     assert_int_equal(total.first, now - 10);

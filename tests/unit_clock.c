@@ -91,13 +91,70 @@ static void test_within_a_boot(void **state)
     assert_int_equal(look(&bench).now, START + 100);
     bench.machine.wall += 400 * DAY;   /* forward, back: no matter */
     assert_int_equal(look(&bench).now, START + 100);
-    assert_false(look(&bench).jumped);
+    assert_true(look(&bench).jumped);
+    assert_int_equal(look(&bench).by, 400 * DAY);
     bench.machine.wall -= 900 * DAY;
     assert_int_equal(look_and_write(&bench), START + 100);
+    assert_true(bench.written.jumped);
     run(&bench, 5);
     assert_int_equal(look_and_write(&bench), START + 105);
     bench.machine.boot -= 50;   /* never less than what was written */
     assert_int_equal(look(&bench).now, START + 105);
+}
+
+/* A boot clock that runs ahead of the wall clock, or falls behind itself: a time namespace. */
+static void test_boot_alone(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_init(&bench);
+    run(&bench, 100);
+    bench.machine.boot += 400 * DAY;
+    assert_int_equal(look_and_write(&bench), START + 102);
+    assert_true(bench.written.jumped);
+    bench.machine.boot -= 400 * DAY;   /* back outside: goes on from where it was */
+    assert_int_equal(look_and_write(&bench), START + 102);
+    assert_true(bench.written.jumped);
+    run(&bench, 50);
+    assert_int_equal(look_and_write(&bench), START + 152);
+    assert_false(bench.written.jumped);
+}
+
+/* A wall clock put back by less than what has gone by: at most that much is not credited. */
+static void test_small_step_back(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_init(&bench);
+    run(&bench, 3600);
+    bench.machine.wall -= 60;
+    assert_int_equal(look_and_write(&bench), START + 3600 - 58);
+    assert_false(bench.written.jumped);
+    run(&bench, 10);
+    assert_int_equal(look_and_write(&bench), START + 3610 - 58);
+}
+
+static void test_strict(void **state)
+{
+    (void)state;
+    struct bench bench;
+    bench_init(&bench);
+    run(&bench, 100);
+    look_and_write(&bench);
+    assert_int_equal(bench.written.strict, START + 100);
+    reboot(&bench, 400 * DAY);
+    look_and_write(&bench);
+    assert_int_equal(bench.written.now, START + 100 + 400 * DAY);
+    assert_int_equal(bench.written.strict, START + 100);
+    run(&bench, 7);
+    look_and_write(&bench);
+    assert_int_equal(bench.written.strict, START + 107);
+    /* deleted at the very start: 107 seconds of uptime ago */
+    assert_int_equal(clock_judged(&bench.written, true, START, START), START + 107);
+    assert_int_equal(clock_judged(&bench.written, false, START, START), bench.written.now);
+    /* never later than the clock itself */
+    assert_int_equal(clock_judged(&bench.written, true, bench.written.now, START),
+                     bench.written.now);
 }
 
 static void test_across_boots(void **state)
@@ -195,7 +252,8 @@ int main(void)
         cmocka_unit_test(test_first),     cmocka_unit_test(test_within_a_boot),
         cmocka_unit_test(test_across_boots), cmocka_unit_test(test_wall_back),
         cmocka_unit_test(test_wrong_for_a_boot), cmocka_unit_test(test_ratchet),
-        cmocka_unit_test(test_extremes),  cmocka_unit_test(test_system),
+        cmocka_unit_test(test_boot_alone), cmocka_unit_test(test_small_step_back),
+        cmocka_unit_test(test_strict),    cmocka_unit_test(test_extremes),  cmocka_unit_test(test_system),
     };
     return cmocka_run_group_tests_name("clock", tests, NULL, NULL);
 }

@@ -11,16 +11,17 @@
 #include <string.h>
 
 /*
- * Columns: read update delete recover purge postpone disable enable. A digit is the next state,
+ * Columns: read update delete recover purge postpone disable enable, dates hold lock reason
+ * honeytoken. A digit is the next state,
  * `p` the prior one, `-` VS_WRONG_STATE, `x` VS_NOT_FOUND.
  */
 static const char *const expected[] = {
-    [VS_STATE_PREACTIVE] = "004---2-",
-    [VS_STATE_ACTIVE] = "114---2-",
-    [VS_STATE_DISABLED] = "224----1",
-    [VS_STATE_EXPIRED] = "334---2-",
-    [VS_STATE_DELETED] = "4--p54--",
-    [VS_STATE_PURGED] = "xxxxxxxx",
+    [VS_STATE_PREACTIVE] = "004---2-" "00000",
+    [VS_STATE_ACTIVE] = "114---2-" "11111",
+    [VS_STATE_DISABLED] = "224----1" "22222",
+    [VS_STATE_EXPIRED] = "334---2-" "33333",
+    [VS_STATE_DELETED] = "4--p54--" "-4---",
+    [VS_STATE_PURGED] = "xxxxxxxxxxxxx",
 };
 
 static void cell_check(enum vs_state state, enum vs_state prior, enum vs_action action)

@@ -6,6 +6,7 @@
 #include "audit.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -45,11 +46,15 @@ static void event_encode(struct writer *w, const struct vs_event *event,
     put_u64(w, event->count);
     put_u64(w, (uint64_t)event->first);
     put_u64(w, (uint64_t)event->last);
+    put_u64(w, (uint64_t)state->anchor.strict);
+    put_u64(w, (uint64_t)state->anchor.seen);
 }
 
 /* What records of format 1 end before. */
-static void event_decode_more(struct reader *r, struct vs_event *event)
+static void event_decode_more(struct reader *r, struct vs_event *event, struct store_state *state)
 {
+    state->anchor.strict = state->anchor.vault;
+    state->anchor.seen = state->anchor.wall;
     event->count = 1;
     event->first = event->last = event->time;
     if (!reader_more(r))
@@ -61,6 +66,8 @@ static void event_decode_more(struct reader *r, struct vs_event *event)
     event->count = get_u64(r);
     event->first = (int64_t)get_u64(r);
     event->last = (int64_t)get_u64(r);
+    state->anchor.strict = (int64_t)get_u64(r);
+    state->anchor.seen = (int64_t)get_u64(r);
 }
 
 static int event_decode(const uint8_t *body, size_t len, struct vs_event *event,
@@ -90,7 +97,7 @@ static int event_decode(const uint8_t *body, size_t len, struct vs_event *event,
     state->anchor.wall = (int64_t)get_u64(&r);
     state->anchor.boot = (int64_t)get_u64(&r);
     get_raw(&r, state->anchor.boot_id, sizeof(state->anchor.boot_id));
-    event_decode_more(&r, event);
+    event_decode_more(&r, event, state);
     return reader_end(&r) ? VS_OK : VS_E_CORRUPT;
 }
 
@@ -224,8 +231,10 @@ static int event_append(struct commit_txn *txn, const struct audit_entry *entry)
 int audit_append(struct commit_txn *txn, const struct audit_entry *entry)
 {
     if (txn->clock.jumped) {
+        char detail[96];
         const struct audit_entry jump = {.operation = "ClockJump", .principal = "clock",
-                                         .detail = "the wall clock moved by more than a day"};
+                                         .detail = detail};
+        snprintf(detail, sizeof(detail), "%s: %lld s", txn->clock.what, (long long)txn->clock.by);
         txn->clock.jumped = false;
         VS_TRY(event_append(txn, &jump));
     }

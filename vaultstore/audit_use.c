@@ -7,7 +7,6 @@
 #include "store_internal.h"
 
 struct use_batch {
-    uint32_t vault;
     const struct vs_use *uses;
     size_t n;
 };
@@ -47,19 +46,19 @@ static int total_add(struct commit_txn *txn, const struct vs_id *id,
     return trusted_put(txn, &key, &w);
 }
 
-static int use_append(struct commit_txn *txn, const struct use_batch *batch,
-                      const struct vs_use *use, struct vs_use_total *total)
+static int use_append(struct commit_txn *txn, const struct vs_use *use,
+                      struct vs_use_total *total)
 {
     int64_t now = txn->clock.now;
     const struct audit_entry entry = {
-        .vault = batch->vault, .generation = use->generation, .operation = use->operation,
+        .vault = use->vault, .generation = use->generation, .operation = use->operation,
         .result = use->result, .principal = use->principal, .id = &use->id,
         .object_version = use->object_version, .detail = use->detail, .code = use->code,
         .key_version = use->key_version, .count = use->count, .first = now - use->first_ago,
         .last = now - use->last_ago, .duration_us = use->duration_us,
     };
 
-    if (use->count != 0 && use->result == VS_OK) {
+    if (use->result == VS_OK) {
         total->first = total->count == 0 ? entry.first : total->first;
         total->last = entry.last;
         total->count += use->count;
@@ -78,7 +77,7 @@ static int use_run(struct commit_txn *txn, void *ctx)
         bool last = i + 1 == batch->n ||
                     memcmp(&use->id, &batch->uses[i + 1].id, sizeof(use->id)) != 0;
 
-        VS_TRY(use_append(txn, batch, use, &total));
+        VS_TRY(use_append(txn, use, &total));
         if (last && total.count != 0)
             VS_TRY(total_add(txn, &use->id, &total));
         if (last)
@@ -87,9 +86,9 @@ static int use_run(struct commit_txn *txn, void *ctx)
     return VS_OK;
 }
 
-int vs_audit_use(struct vs_store *store, uint32_t vault, const struct vs_use *uses, size_t n)
+int vs_audit_use(struct vs_store *store, const struct vs_use *uses, size_t n)
 {
-    struct use_batch batch = {.vault = vault, .uses = uses, .n = n};
+    struct use_batch batch = {.uses = uses, .n = n};
 
     return store_result(store, __func__, commit_run(store, use_run, &batch));
 }

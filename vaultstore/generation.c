@@ -87,8 +87,8 @@ static int list_add(struct generation_list *list, struct kv_txn *txn, const stru
 }
 
 /* Numbers grow with time: newest first is the table backwards. */
-static int list_deleted(struct vs_store *store, struct kv_txn *txn, uint32_t vault, int64_t now,
-                        struct generation_list *list)
+static int list_deleted(struct vs_store *store, struct kv_txn *txn, uint32_t vault,
+                        const struct clock_reading *clock, struct generation_list *list)
 {
     AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
     struct key prefix = key_generations(vault), before = key_generation(vault, UINT32_MAX);
@@ -103,7 +103,7 @@ static int list_deleted(struct vs_store *store, struct kv_txn *txn, uint32_t vau
 
         reader_init(&r, key.data + prefix.len, key.len - prefix.len);
         VS_TRY(generation_get(store, txn, vault, get_u32(&r), &g));
-        if (g.state == GENERATION_DELETED && g.purge_at > now)
+        if (g.state == GENERATION_DELETED && g.purge_at > generation_now(clock, &g))
             VS_TRY(list_add(list, txn, &g));
         before = key_generation(vault, g.number);
         status = kv_cursor_before(cursor, before.b, before.len, &key, &value);
@@ -114,14 +114,14 @@ static int list_deleted(struct vs_store *store, struct kv_txn *txn, uint32_t vau
 static int generation_list(struct vs_store *store, uint32_t vault, struct generation_list *list)
 {
     AUTO(kv_txn) struct kv_txn *txn = NULL;
+    struct clock_reading clock;
     struct generation live;
-    int64_t now = 0;
 
     VS_TRY(kv_read(store->kv, &txn));
     VS_TRY(generation_live(store, txn, vault, &live));
-    VS_TRY(store_clock(store, txn, &now));
+    VS_TRY(store_reading(store, txn, &clock));
     VS_TRY(list_add(list, txn, &live));
-    return list_deleted(store, txn, vault, now, list);
+    return list_deleted(store, txn, vault, &clock, list);
 }
 
 int vs_generation_list(struct vs_store *store, uint32_t vault,
@@ -144,12 +144,13 @@ struct generation_change {
 
 /* A deleted generation that may still be seen. */
 static int deleted_get(struct vs_store *store, struct kv_txn *txn, uint32_t vault, uint32_t number,
-                       int64_t now, struct generation *ret_generation)
+                       const struct clock_reading *clock, struct generation *ret_generation)
 {
     struct generation g;
 
     VS_TRY(generation_get(store, txn, vault, number, &g));
-    if (g.state == GENERATION_PURGED || (g.state == GENERATION_DELETED && g.purge_at <= now))
+    if (g.state == GENERATION_PURGED ||
+        (g.state == GENERATION_DELETED && g.purge_at <= generation_now(clock, &g)))
         return VS_NOT_FOUND;
     if (g.state == GENERATION_LIVE)
         return VS_WRONG_STATE;
@@ -160,12 +161,12 @@ static int deleted_get(struct vs_store *store, struct kv_txn *txn, uint32_t vaul
 static int deleted_check(struct vs_store *store, uint32_t vault, uint32_t number)
 {
     AUTO(kv_txn) struct kv_txn *txn = NULL;
+    struct clock_reading clock;
     struct generation g;
-    int64_t now = 0;
 
     VS_TRY(kv_read(store->kv, &txn));
-    VS_TRY(store_clock(store, txn, &now));
-    return deleted_get(store, txn, vault, number, now, &g);
+    VS_TRY(store_reading(store, txn, &clock));
+    return deleted_get(store, txn, vault, number, &clock, &g);
 }
 
 static int recover_run(struct commit_txn *txn, void *ctx)
@@ -182,14 +183,14 @@ static int recover_run(struct commit_txn *txn, void *ctx)
 
     VS_TRY(vault_get(txn->store, txn->kv, change->vault, &vault));
     VS_TRY(generation_get(txn->store, txn->kv, change->vault, vault.live, &live));
-    VS_TRY(deleted_get(txn->store, txn->kv, change->vault, change->number, txn->clock.now, &g));
+    VS_TRY(deleted_get(txn->store, txn->kv, change->vault, change->number, &txn->clock, &g));
     if (live.lock != 0)
         return VS_LOCKED;
     id = generation_id(&g);
     due = key_due(g.purge_at, KIND_GENERATION, &id);
     VS_TRY(commit_discard(txn, &due));
     g.state = GENERATION_LIVE;
-    g.deleted_at = g.purge_at = 0;
+    g.deleted_at = g.deleted_strict = g.purge_at = 0;
     memset(g.deleted_by, 0, sizeof(g.deleted_by));
     VS_TRY(generation_put(txn, &g));
     VS_TRY(generation_retire(txn, &live, principal));
@@ -225,7 +226,7 @@ static int generation_purge_run(struct commit_txn *txn, void *ctx)
     struct generation_change *change = ctx;
     struct generation g;
 
-    VS_TRY(deleted_get(txn->store, txn->kv, change->vault, change->number, txn->clock.now, &g));
+    VS_TRY(deleted_get(txn->store, txn->kv, change->vault, change->number, &txn->clock, &g));
     change->purge_at = g.purge_at;
     if (g.policy.purge_protection)
         return VS_RETAINED;

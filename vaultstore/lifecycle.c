@@ -20,7 +20,10 @@ static const enum vs_state cell_state[] = {
 
 #define STATE_COUNT (VS_STATE_PURGED + 1)
 
-#define LIVE [ACTION_READ] = STAY, [ACTION_UPDATE] = STAY, [ACTION_DELETE] = TO_DELETED
+#define LIVE                                                                                       \
+    [ACTION_READ] = STAY, [ACTION_UPDATE] = STAY, [ACTION_DELETE] = TO_DELETED,                    \
+    [ACTION_DATES] = STAY, [ACTION_HOLD] = STAY, [ACTION_LOCK] = STAY, [ACTION_REASON] = STAY,     \
+    [ACTION_HONEYTOKEN] = STAY
 
 static const enum cell table[STATE_COUNT][ACTION_COUNT] = {
     [VS_STATE_PREACTIVE] = {LIVE, [ACTION_DISABLE] = TO_DISABLED},
@@ -28,8 +31,10 @@ static const enum cell table[STATE_COUNT][ACTION_COUNT] = {
     [VS_STATE_DISABLED] = {LIVE, [ACTION_ENABLE] = TO_ACTIVE},
     [VS_STATE_EXPIRED] = {LIVE, [ACTION_DISABLE] = TO_DISABLED},
     [VS_STATE_DELETED] = {[ACTION_READ] = STAY, [ACTION_RECOVER] = BACK,
-                          [ACTION_PURGE] = TO_PURGED, [ACTION_POSTPONE] = STAY},
-    [VS_STATE_PURGED] = {GONE, GONE, GONE, GONE, GONE, GONE, GONE, GONE},
+                          [ACTION_PURGE] = TO_PURGED, [ACTION_POSTPONE] = STAY,
+                          [ACTION_HOLD] = STAY},
+    [VS_STATE_PURGED] = {GONE, GONE, GONE, GONE, GONE, GONE, GONE, GONE, GONE, GONE, GONE, GONE,
+                         GONE},
 };
 
 int lifecycle_next(enum vs_state state, enum vs_state prior, enum vs_action action,
@@ -62,6 +67,9 @@ const char *lifecycle_action_name(enum vs_action action)
         [ACTION_DELETE] = "delete",   [ACTION_RECOVER] = "recover",
         [ACTION_PURGE] = "purge",     [ACTION_POSTPONE] = "postpone",
         [ACTION_DISABLE] = "disable", [ACTION_ENABLE] = "enable",
+        [ACTION_DATES] = "dates",     [ACTION_HOLD] = "hold",
+        [ACTION_LOCK] = "lock",       [ACTION_REASON] = "reason",
+        [ACTION_HONEYTOKEN] = "honeytoken",
     };
     return (unsigned)action < ACTION_COUNT ? names[action] : "unknown action";
 }

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "audit.h"
+#include "change.h"
 #include "store_internal.h"
 
 #define PURGE_AT_MAX INT64_C(253402300799)   /* 9999-12-31, the last that utcTime can say */
@@ -44,6 +45,8 @@ static int create_one(struct commit_txn *txn, const struct create *c, const stru
     header.state = header.prior = VS_STATE_ACTIVE;
     header.origin = object->origin;
     header.key_version = 1;
+    if (object->govern != NULL)
+        govern_apply(object->govern, &header);
     header.created_at = txn->clock.now;
     partition = object_partition(&header);
     VS_TRY(object_put(txn, c->login, &header, &c->tags[i], object->attrs, object->attrs_len,
@@ -65,6 +68,18 @@ static uint32_t create_verb(enum vs_origin origin)
     return (size_t)origin < sizeof(verbs) / sizeof(verbs[0]) ? verbs[origin] : 0;
 }
 
+static int create_allows(struct commit_txn *txn, const struct create *c,
+                         const struct generation *live, const struct vs_new_object *object)
+{
+    uint32_t verbs = 0;
+
+    VS_TRY(login_needs(txn->store, txn->kv, c->login, NULL, create_verb(object->origin)));
+    if (object->govern == NULL)
+        return VS_OK;
+    VS_TRY(login_verbs(txn->store, txn->kv, c->login, NULL, &verbs));
+    return govern_new_check(&live->policy, verbs, object);
+}
+
 static int create_run(struct commit_txn *txn, void *ctx)
 {
     const struct create *c = ctx;
@@ -74,7 +89,7 @@ static int create_run(struct commit_txn *txn, void *ctx)
     if (live.lock != 0)
         return VS_LOCKED;
     for (size_t i = 0; i < c->n; i++)
-        VS_TRY(login_needs(txn->store, txn->kv, c->login, NULL, create_verb(c->objects[i].origin)));
+        VS_TRY(create_allows(txn, c, &live, &c->objects[i]));
     for (size_t i = 0; i < c->n; i++)
         VS_TRY(create_one(txn, c, &live, i));
     return VS_OK;
@@ -123,6 +138,7 @@ static int header_compute(struct vs_store *store, struct kv_txn *txn,
     if (header->not_before != 0 || header->not_after != 0)
         VS_TRY(store_clock(store, txn, &now));
     header->effective = lifecycle_effective(header, now);
+    header->needs_backup = policy->require_backup && !header->backed_up;
     header->recovery_level = policy_recovery_level(policy, header);
     return VS_OK;
 }
@@ -184,27 +200,6 @@ int vs_object_peek(struct vs_store *store, uint32_t vault, const struct vs_id *i
 
 /* ------------------------------------------------------------------ change */
 
-/* One change of one object: the same way for all, with a step of its own in the middle. */
-struct change {
-    uint32_t vault;
-    struct vs_login *login;
-    const struct vs_id *id;
-    enum vs_action action;
-    const char *operation;
-    int (*step)(struct commit_txn *txn, struct change *change);
-    /* within the transaction */
-    struct generation live;
-    struct vs_header before, header;
-    struct index_tags tags_before, tags;
-    char detail[96];
-    /* of an update */
-    const struct vs_new_object *object;
-    uint32_t version;
-    const struct index_tags *new_tags;
-    /* of a postponement */
-    int64_t purge_at;
-};
-
 /* Moves the due entry and the index entries from where they were to where they belong now. */
 static int change_move(struct commit_txn *txn, const struct change *c)
 {
@@ -235,12 +230,25 @@ static int change_store(struct commit_txn *txn, struct change *c, const uint8_t 
     return audit_append(txn, &entry);
 }
 
-static int change_run(struct commit_txn *txn, void *ctx)
+int change_allows(struct commit_txn *txn, const struct change *c, const struct vs_header *header,
+                  enum vs_action action, enum vs_state *ret_next)
+{
+    struct vs_header judged;
+    uint32_t verbs = 0;
+    enum vs_state next;
+
+    VS_TRY(lifecycle_next(header->state, header->prior, action, &next));
+    VS_TRY(login_judge(txn->store, txn->kv, c->login, header, &judged, &verbs));
+    VS_TRY(policy_allows(&c->live.policy, &judged, verbs, action,
+                         object_now(&txn->clock, &c->live.policy, header)));
+    *ret_next = next;
+    return VS_OK;
+}
+
+int change_run(struct commit_txn *txn, void *ctx)
 {
     struct change *c = ctx;
     struct object_record record;
-    struct vs_header judged;
-    uint32_t verbs = 0;
     enum vs_state next;
     uint8_t *attrs;
     size_t len;
@@ -251,11 +259,10 @@ static int change_run(struct commit_txn *txn, void *ctx)
         return VS_LOCKED;
     VS_TRY(object_load(txn->store, txn->kv, c->id, &record));
     if (record.header.generation != c->live.number ||
-        object_past_due(&record.header, txn->clock.now))
+        object_past_due(&record.header,
+                        object_now(&txn->clock, &c->live.policy, &record.header)))
         return VS_NOT_FOUND;
-    VS_TRY(lifecycle_next(record.header.state, record.header.prior, c->action, &next));
-    VS_TRY(login_judge(txn->store, txn->kv, c->login, &record.header, &judged, &verbs));
-    VS_TRY(policy_allows(&c->live.policy, &judged, verbs, c->action, txn->clock.now));
+    VS_TRY(change_allows(txn, c, &record.header, c->action, &next));
     c->before = c->header = record.header;
     c->tags_before = c->tags = record.tags;
     c->header.state = next;
@@ -305,6 +312,7 @@ static int delete_step(struct commit_txn *txn, struct change *c)
 {
     c->header.prior = c->before.state;
     c->header.deleted_at = txn->clock.now;
+    c->header.deleted_strict = txn->clock.strict;
     c->header.purge_at = policy_purge_date(&c->live.policy, txn->clock.now);
     actor_name(txn->store, login_name(c->login), c->header.deleted_by);
     snprintf(c->detail, sizeof(c->detail), "to be purged at %s",
@@ -327,7 +335,7 @@ int vs_object_delete(struct vs_store *store, uint32_t vault, struct vs_login *lo
 static int recover_step(struct commit_txn *txn, struct change *c)
 {
     (void)txn;
-    c->header.deleted_at = c->header.purge_at = 0;
+    c->header.deleted_at = c->header.deleted_strict = c->header.purge_at = 0;
     memset(c->header.deleted_by, 0, sizeof(c->header.deleted_by));
     return VS_OK;
 }

@@ -39,6 +39,7 @@ static void head_encode(struct writer *w, const struct vs_header *h, const struc
                         (h->backed_up ? MARK_BACKED_UP : 0u)));
     put_u32(w, h->key_version);
     put_u32(w, h->rotate_days);
+    put_u64(w, (uint64_t)h->deleted_strict);
 }
 
 /* A header of format 1 ends before these. */
@@ -47,6 +48,7 @@ static void head_decode_2(struct reader *r, struct vs_header *h)
     unsigned marks;
 
     h->key_version = 1;
+    h->deleted_strict = h->deleted_at;
     if (!reader_more(r))
         return;
     h->not_before = (int64_t)get_u64(r);
@@ -57,6 +59,7 @@ static void head_decode_2(struct reader *r, struct vs_header *h)
     h->backed_up = (marks & MARK_BACKED_UP) != 0;
     h->key_version = get_u32(r);
     h->rotate_days = get_u32(r);
+    h->deleted_strict = (int64_t)get_u64(r);
 }
 
 static int head_decode(const struct kv_slice *head, struct vs_header *h, struct index_tags *tags)
@@ -146,15 +149,21 @@ bool object_past_due(const struct vs_header *header, int64_t now)
 int object_visible(struct vs_store *store, struct kv_txn *txn, uint32_t generation,
                    const struct vs_id *id, struct object_record *ret_record)
 {
-    int64_t now = 0;
+    const struct vs_header *header = &ret_record->header;
+    struct clock_reading clock;
+    struct generation live;
 
     VS_TRY(object_load(store, txn, id, ret_record));
     if (ret_record->header.generation != generation)
         return VS_NOT_FOUND;
     if (ret_record->header.state != VS_STATE_DELETED)
         return VS_OK;
-    VS_TRY(store_clock(store, txn, &now));
-    return object_past_due(&ret_record->header, now) ? VS_NOT_FOUND : VS_OK;
+    VS_TRY(store_reading(store, txn, &clock));
+    if (!object_past_due(header, clock.now))
+        return VS_OK;
+    VS_TRY(generation_live(store, txn, header->vault, &live));
+    return object_past_due(header, object_now(&clock, &live.policy, header)) ? VS_NOT_FOUND
+                                                                             : VS_OK;
 }
 
 struct index_partition object_partition(const struct vs_header *header)

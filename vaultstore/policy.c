@@ -60,20 +60,26 @@ int policy_change(const struct vs_policy *from, const struct vs_policy *to)
 
 enum lock { LOCK_NONE = 0, LOCK_NO_DELETE = 1, LOCK_READ_ONLY = 2 };
 
-/* The verbs one of which is asked for of who acts on a private object (0: none), and the highest
- * lock that lets it pass. Who may purge depends on more than that. */
+/* The verbs one of which is asked for of who acts on a private object (0: none) or on any, and the
+ * highest lock that lets it pass. Who may purge depends on more than that. */
 static const struct {
     uint32_t verbs;
     uint32_t lock;
+    bool on_public;
 } rules[ACTION_COUNT] = {
-    [ACTION_READ] = {VS_VERB_GET | VS_VERB_LIST, LOCK_READ_ONLY},
-    [ACTION_UPDATE] = {VS_VERB_UPDATE, LOCK_NO_DELETE},
-    [ACTION_DELETE] = {VS_VERB_DELETE, LOCK_NONE},
-    [ACTION_RECOVER] = {VS_VERB_RECOVER, LOCK_READ_ONLY},
-    [ACTION_PURGE] = {0, LOCK_READ_ONLY},
-    [ACTION_POSTPONE] = {VS_VERB_RECOVER | VS_VERB_HOLD, LOCK_READ_ONLY},
-    [ACTION_DISABLE] = {VS_VERB_UPDATE | VS_VERB_POLICY, LOCK_NO_DELETE},
-    [ACTION_ENABLE] = {VS_VERB_UPDATE | VS_VERB_POLICY, LOCK_NO_DELETE},
+    [ACTION_READ] = {VS_VERB_GET | VS_VERB_LIST, LOCK_READ_ONLY, false},
+    [ACTION_UPDATE] = {VS_VERB_UPDATE, LOCK_NO_DELETE, false},
+    [ACTION_DELETE] = {VS_VERB_DELETE, LOCK_NONE, false},
+    [ACTION_RECOVER] = {VS_VERB_RECOVER, LOCK_READ_ONLY, false},
+    [ACTION_PURGE] = {0, LOCK_READ_ONLY, false},
+    [ACTION_POSTPONE] = {VS_VERB_RECOVER | VS_VERB_HOLD, LOCK_READ_ONLY, false},
+    [ACTION_DISABLE] = {VS_VERB_UPDATE | VS_VERB_POLICY, LOCK_NO_DELETE, false},
+    [ACTION_ENABLE] = {VS_VERB_UPDATE | VS_VERB_POLICY, LOCK_NO_DELETE, false},
+    [ACTION_DATES] = {VS_VERB_UPDATE | VS_VERB_POLICY, LOCK_NO_DELETE, false},
+    [ACTION_HOLD] = {VS_VERB_HOLD, LOCK_READ_ONLY, true},
+    [ACTION_LOCK] = {VS_VERB_LOCK, LOCK_READ_ONLY, true},
+    [ACTION_REASON] = {VS_VERB_UPDATE | VS_VERB_DELETE | VS_VERB_POLICY, LOCK_NO_DELETE, false},
+    [ACTION_HONEYTOKEN] = {VS_VERB_POLICY, LOCK_READ_ONLY, true},
 };
 
 static int purge_allows(const struct vs_policy *policy, const struct vs_header *header,
@@ -95,7 +101,7 @@ int policy_allows(const struct vs_policy *policy, const struct vs_header *header
 {
     if ((unsigned)action >= ACTION_COUNT)
         return VS_DENIED;
-    if (header->is_private && rules[action].verbs != 0 && !(rules[action].verbs & verbs))
+    if ((header->is_private || rules[action].on_public) && rules[action].verbs != 0 && !(rules[action].verbs & verbs))
         return VS_DENIED;
     if (header->lock > rules[action].lock)
         return VS_LOCKED;

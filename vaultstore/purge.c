@@ -318,7 +318,8 @@ static int purge_run(struct commit_txn *txn, void *ctx)
     p->purge_at = record.header.purge_at;
     VS_TRY(lifecycle_next(record.header.state, record.header.prior, ACTION_PURGE, &next));
     VS_TRY(login_judge(txn->store, txn->kv, p->login, &record.header, &judged, &verbs));
-    VS_TRY(policy_allows(&live.policy, &judged, verbs, ACTION_PURGE, txn->clock.now));
+    VS_TRY(policy_allows(&live.policy, &judged, verbs, ACTION_PURGE,
+                         object_now(&txn->clock, &live.policy, &record.header)));
     return purge_object(txn, &record, login_name(p->login));
 }
 

@@ -484,10 +484,9 @@ uint64_t vs_store_txnid(const struct vs_store *store)
     return kv_txnid(store->kv);
 }
 
-int store_clock(struct vs_store *store, struct kv_txn *txn, int64_t *ret_now)
+int store_reading(struct vs_store *store, struct kv_txn *txn, struct clock_reading *ret_reading)
 {
     uint64_t txnid = kv_txnid(store->kv);
-    struct clock_reading reading;
     struct store_state state;
     bool known;
 
@@ -503,7 +502,15 @@ int store_clock(struct vs_store *store, struct kv_txn *txn, int64_t *ret_now)
         store->clock_anchor = state.anchor;
         pthread_mutex_unlock(&store->clock_lock);
     }
-    clock_read(&store->time, &state.anchor, &reading);
+    clock_read(&store->time, &state.anchor, ret_reading);
+    return VS_OK;
+}
+
+int store_clock(struct vs_store *store, struct kv_txn *txn, int64_t *ret_now)
+{
+    struct clock_reading reading;
+
+    VS_TRY(store_reading(store, txn, &reading));
     *ret_now = reading.now;
     return VS_OK;
 }

@@ -43,6 +43,7 @@ struct generation {
     uint32_t state;             /* enum generation_state */
     uint32_t lock;              /* 0 none, else write-protected */
     int64_t created_at, deleted_at, purge_at;
+    int64_t deleted_strict;     /* deleted_at on the strict clock */
     char deleted_by[VS_ACTOR_MAX];
     uint8_t label[32];
     struct vs_policy policy;
@@ -138,6 +139,19 @@ void store_trace(const struct vs_store *store, const char *where, const char *fo
 int store_result(const struct vs_store *store, const char *where, int status);
 /* The vault clock as a reader sees it. */
 VS_MUST_USE int store_clock(struct vs_store *store, struct kv_txn *txn, int64_t *ret_now);
+VS_MUST_USE int store_reading(struct vs_store *store, struct kv_txn *txn,
+                              struct clock_reading *ret_reading);
+/* When the purge date of a deleted one is asked for: by the clock that its policy says. */
+static inline int64_t object_now(const struct clock_reading *clock, const struct vs_policy *policy,
+                                 const struct vs_header *header)
+{
+    return clock_judged(clock, policy->clock_strict, header->deleted_at, header->deleted_strict);
+}
+
+static inline int64_t generation_now(const struct clock_reading *clock, const struct generation *g)
+{
+    return clock_judged(clock, g->policy.clock_strict, g->deleted_at, g->deleted_strict);
+}
 
 /* Reads a trusted record: VS_NOT_FOUND, VS_E_CORRUPT. */
 VS_MUST_USE int trusted_get(struct vs_store *store, struct kv_txn *txn, const struct key *key,

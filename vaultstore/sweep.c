@@ -59,6 +59,7 @@ static int sweep_object(struct commit_txn *txn, const struct sweep_entry *entry,
 {
     struct object_record record;
     struct generation live;
+    int64_t now;
     int status = object_load(txn->store, txn->kv, &entry->id, &record);
 
     if (status == VS_NOT_FOUND)
@@ -67,9 +68,10 @@ static int sweep_object(struct commit_txn *txn, const struct sweep_entry *entry,
         return VS_OK;             /* traced; nothing is purged on such a record's word */
     VS_TRY(status);
     VS_TRY(generation_live(txn->store, txn->kv, record.header.vault, &live));
+    now = object_now(&txn->clock, &live.policy, &record.header);
     if (live.number != record.header.generation || record.header.state != VS_STATE_DELETED ||
-        policy_allows(&live.policy, &record.header, 0, ACTION_PURGE,
-                      txn->clock.now) != VS_OK || record.header.purge_at > txn->clock.now)
+        policy_allows(&live.policy, &record.header, 0, ACTION_PURGE, now) != VS_OK ||
+        record.header.purge_at > now)
         return VS_OK;
     VS_TRY(purge_object(txn, &record, "sweep"));
     (*purged)++;
@@ -92,7 +94,7 @@ static int sweep_generation(struct commit_txn *txn, const struct sweep_entry *en
     if (status == VS_NOT_FOUND)
         return commit_discard(txn, &entry->key);
     VS_TRY(status);
-    if (g.state != GENERATION_DELETED || g.purge_at > txn->clock.now)
+    if (g.state != GENERATION_DELETED || g.purge_at > generation_now(&txn->clock, &g))
         return VS_OK;
     VS_TRY(purge_generation(txn, &g, "sweep"));
     (*purged)++;

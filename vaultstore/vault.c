@@ -107,6 +107,7 @@ static int generation_decode(struct reader *r, uint32_t vault, uint32_t number,
     get_text(r, g.deleted_by, sizeof(g.deleted_by));
     get_raw(r, g.label, sizeof(g.label));
     policy_decode(r, &g.policy);
+    g.deleted_strict = reader_more(r) ? (int64_t)get_u64(r) : g.deleted_at;
     if (!reader_end(r) || policy_check(&g.policy) != VS_OK)
         return VS_E_CORRUPT;
     *ret_generation = g;
@@ -143,6 +144,7 @@ int generation_put(struct commit_txn *txn, const struct generation *g)
     put_text(&w, g->deleted_by);
     put_raw(&w, g->label, sizeof(g->label));
     policy_encode(&w, &g->policy);
+    put_u64(&w, (uint64_t)g->deleted_strict);
     return trusted_put(txn, &key, &w);
 }
 
@@ -376,6 +378,7 @@ int generation_retire(struct commit_txn *txn, struct generation *g, const char *
 
     g->state = GENERATION_DELETED;
     g->deleted_at = txn->clock.now;
+    g->deleted_strict = txn->clock.strict;
     g->purge_at = policy_purge_date(&g->policy, txn->clock.now);
     actor_name(txn->store, by, g->deleted_by);
     VS_TRY(generation_put(txn, g));

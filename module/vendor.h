@@ -1,0 +1,21 @@
+/* vendor.h: the functions of the vendor interface that entry_vendor.c lists and other files have. */
+#ifndef VENDOR_H
+#define VENDOR_H
+#include "call.h"
+
+/* The convention on arrays (5.2) once the number is known: sets it, tells whether to fill. */
+CK_RV array_room(const void *array, CK_ULONG *count, size_t n, bool *ret_fill);
+
+/* entry_user.c */
+CK_RV RPV_AddUser(CK_SESSION_HANDLE hSession, const char *pName, CK_UTF8CHAR *pPin,
+                  CK_ULONG ulPinLen, CK_ULONG ulVerbs);
+CK_RV RPV_RemoveUser(CK_SESSION_HANDLE hSession, const char *pName);
+CK_RV RPV_SetUserVerbs(CK_SESSION_HANDLE hSession, const char *pName, CK_ULONG ulVerbs);
+CK_RV RPV_SetUserPin(CK_SESSION_HANDLE hSession, const char *pName, CK_UTF8CHAR *pPin,
+                     CK_ULONG ulPinLen);
+CK_RV RPV_GrantUser(CK_SESSION_HANDLE hSession, const char *pName, CK_OBJECT_HANDLE hObject,
+                    CK_ULONG ulVerbs);
+CK_RV RPV_ListUsers(CK_SLOT_ID slotID, struct RPV_USER_INFO *pUsers, CK_ULONG *pulCount);
+CK_RV RPV_ListGrants(CK_SLOT_ID slotID, const char *pName, struct RPV_GRANT *pGrants,
+                     CK_ULONG *pulCount);
+#endif
