@@ -387,7 +387,7 @@ static int pin_set_run(struct commit_txn *txn, void *ctx)
     VS_TRY(generation_live(txn->store, txn->kv, set->vault, &live));
     if (live.number != set->generation)
         return VS_REVOKED;
-    if (live.lock != 0)
+    if (live.lock >= GENERATION_READ_ONLY)
         return VS_LOCKED;
     memset(&principal, 0, sizeof(principal));
     status = principal_get(txn->store, txn->kv, live.number, set->who, &principal);

@@ -12,7 +12,8 @@ static const struct {
     size_t offset;
     uint32_t least, most, standard;
 } fields[] = {
-    {offsetof(struct vs_policy, retention_days), VS_RETENTION_MIN_DAYS, VS_RETENTION_MAX_DAYS, 90},
+    {offsetof(struct vs_policy, retention_days), VS_RETENTION_MIN_DAYS, VS_RETENTION_LIMIT_DAYS,
+     90},
     {offsetof(struct vs_policy, profile), VS_PROFILE_ORDINARY, VS_PROFILE_STRICT,
      VS_PROFILE_ORDINARY},
     {offsetof(struct vs_policy, pin_tries), 3, 100, VS_PIN_TRIES_DEFAULT},
@@ -21,7 +22,7 @@ static const struct {
     {offsetof(struct vs_policy, min_rsa_bits), 1024, 16384, 2048},
     {offsetof(struct vs_policy, recover_to), 0, 1, 0},
     {offsetof(struct vs_policy, audit_use), 0, 1, 0},
-    {offsetof(struct vs_policy, purge_approvals), 0, 16, 0},
+    {offsetof(struct vs_policy, purge_approvals), 0, VS_APPROVALS_MAX, 0},
     {offsetof(struct vs_policy, approval_hours), 0, 720, 24},
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
@@ -50,10 +51,17 @@ void policy_settle(struct vs_policy *policy)
         policy->refuse_conflicts = policy->refuse_legacy_padding = true;
 }
 
-int policy_change(const struct vs_policy *from, const struct vs_policy *to)
+/* Protection from the start has no cooling-off; a clock that stands still does not end one. */
+static bool cooling_off(const struct vs_policy *policy, int64_t now)
+{
+    return policy->protected_since != 0 && now - policy->protected_since < VS_COOLING_OFF;
+}
+
+int policy_change(const struct vs_policy *from, const struct vs_policy *to, int64_t now)
 {
     VS_TRY(policy_check(to));
-    return from->purge_protection && !to->purge_protection ? VS_POLICY : VS_OK;
+    return from->purge_protection && !to->purge_protection && !cooling_off(from, now) ? VS_POLICY
+                                                                                      : VS_OK;
 }
 
 /* ------------------------------------------------------------------ who may do what */

@@ -404,6 +404,9 @@ static struct vs_store *store_new(const struct vs_options *options)
     store->path[len] = '\0';
     store->defaults = options->defaults;
     policy_settle(&store->defaults);
+    store->retention_max = options->retention_max_days != 0 ? options->retention_max_days
+                                                            : VS_RETENTION_MAX_DAYS;
+    store->name_index = options->name_index;
     store->time = options->time != NULL ? *options->time : *clock_system();
     store->trace = options->trace;
     store->on_event = options->on_event;

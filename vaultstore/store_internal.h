@@ -34,6 +34,7 @@ struct vault {
     int64_t created_at;
 };
 
+enum generation_lock { GENERATION_NO_DELETE = 1, GENERATION_READ_ONLY = 2 };
 enum generation_state { GENERATION_LIVE = 0, GENERATION_DELETED = 1, GENERATION_PURGED = 2 };
 
 struct generation {
@@ -41,7 +42,8 @@ struct generation {
     uint8_t tag[8];             /* the first half of its objects' ids */
     uint64_t slot;
     uint32_t state;             /* enum generation_state */
-    uint32_t lock;              /* 0 none, else write-protected */
+    uint32_t lock;              /* enum generation_lock */
+    bool hold;                  /* nothing in it is purged, nor itself */
     int64_t created_at, deleted_at, purge_at;
     int64_t deleted_strict;     /* deleted_at on the strict clock */
     char deleted_by[VS_ACTOR_MAX];
@@ -71,6 +73,7 @@ struct process_identity {
 struct vs_store {
     char *path;
     struct vs_policy defaults;
+    uint32_t retention_max, name_index;
     struct vs_time_source time;
     void (*trace)(const char *where, const char *message);
     void (*on_event)(const struct vs_event *event);

@@ -69,6 +69,8 @@ static int sweep_object(struct commit_txn *txn, const struct sweep_entry *entry,
     VS_TRY(status);
     VS_TRY(generation_live(txn->store, txn->kv, record.header.vault, &live));
     now = object_now(&txn->clock, &live.policy, &record.header);
+    if (live.hold || live.lock != 0)
+        return VS_OK;
     if (live.number != record.header.generation || record.header.state != VS_STATE_DELETED ||
         policy_allows(&live.policy, &record.header, 0, ACTION_PURGE, now) != VS_OK ||
         record.header.purge_at > now)
@@ -94,7 +96,7 @@ static int sweep_generation(struct commit_txn *txn, const struct sweep_entry *en
     if (status == VS_NOT_FOUND)
         return commit_discard(txn, &entry->key);
     VS_TRY(status);
-    if (g.state != GENERATION_DELETED || g.purge_at > generation_now(&txn->clock, &g))
+    if (g.hold || g.lock != 0 || g.state != GENERATION_DELETED || g.purge_at > generation_now(&txn->clock, &g))
         return VS_OK;
     VS_TRY(purge_generation(txn, &g, "sweep"));
     (*purged)++;
