@@ -516,6 +516,35 @@ VS_MUST_USE int vs_tombstone_list(struct vs_store *store, uint32_t vault,
 /* Purges at most `limit` objects and generations whose date has passed, in bounded batches. */
 VS_MUST_USE int vs_sweep(struct vs_store *store, size_t limit, size_t *ret_purged);
 
+/* ------------------------------------------------------------------ health */
+
+/* What host.head, kept beside the host key, says of the event log. */
+enum vs_head {
+    VS_HEAD_OK = 0,
+    VS_HEAD_NONE = 1,            /* none can be kept there: an older copy is not noticed */
+    VS_HEAD_ROLLED_BACK = 2,     /* the store is an older copy, and write-protected */
+};
+struct vs_health {
+    enum vs_head head;
+    uint64_t head_seq, audit_seq;        /* the last event, as the head and the log have it */
+    uint64_t audit_bad;          /* the first event that does not fit the chain; 0: none */
+    uint64_t objects, unreadable, keyless;   /* not authentic; its slot is wiped or missing */
+    uint64_t due;                /* past their date, and not yet swept */
+    uint64_t pending;            /* purged, and their slot not yet overwritten */
+    int64_t now, strict, wall;   /* the clocks */
+    const char *clock_jump;      /* what a clock did since the last change, in words; or NULL */
+    int64_t clock_jump_by;       /* seconds */
+};
+/* Looks at everything; as long as the store is large. */
+VS_MUST_USE int vs_store_health(struct vs_store *store, struct vs_health *ret_health);
+/*
+ * An older copy of the store's files was put back, which is noticed when it is opened: every
+ * change is VS_LOCKED until the SO of one of its vaults, whose PIN this is, accepts the copy as it
+ * is. VS_WRONG_STATE: nothing is to be accepted.
+ */
+VS_MUST_USE int vs_rollback_accept(struct vs_store *store, uint32_t vault, const uint8_t *pin,
+                                   size_t pin_len);
+
 /* ------------------------------------------------------------------ audit */
 
 struct vs_event {

@@ -11,6 +11,7 @@
 #include "auto.h"
 #include "clock.h"
 #include "commit.h"
+#include "head.h"
 #include "keyslot.h"
 #include "kv.h"
 #include "lifecycle.h"
@@ -26,6 +27,7 @@ struct host_keys {
     uint8_t mix[SEAL_KEY];      /* into every key that a PIN opens */
     uint8_t object[SEAL_KEY];   /* public objects */
     uint8_t index[SEAL_KEY];    /* terms of public objects */
+    uint8_t head[SEAL_KEY];     /* the mark in host.head */
 };
 
 struct vault {
@@ -84,6 +86,7 @@ struct vs_store {
     struct keyslots *slots;
     struct host_keys *keys;
     struct commit_queue commits;
+    struct head head;
     struct process_identity self;
 
     pthread_rwlock_t live_lock;

@@ -348,8 +348,8 @@ static int vault_info(struct vs_store *store, struct kv_txn *txn, uint32_t numbe
     memcpy(info.label, g.label, sizeof(info.label));
     info.policy = g.policy;
     info.created_at = vault.created_at;
-    info.write_protected = g.lock != 0 || g.hold;
-    info.read_only = g.lock >= GENERATION_READ_ONLY;
+    info.write_protected = g.lock != 0 || g.hold || head_protects(store, txn);
+    info.read_only = g.lock >= GENERATION_READ_ONLY || head_protects(store, txn);
     VS_TRY(principal_get(store, txn, g.number, (struct who){.role = VS_ROLE_SO}, &principal));
     info.so_tries_left = tries_left(&g.policy, &principal);
     status = principal_get(store, txn, g.number, (struct who){.role = VS_ROLE_USER}, &principal);
