@@ -43,6 +43,15 @@ enum option_key {
     OPT_USER,
     OPT_ON,
     OPT_USER_PIN_FILE,
+    OPT_UNTIL,
+    OPT_CALLER,
+    OPT_RESULT,
+    OPT_SUMMARY,
+    OPT_FORMAT,
+    OPT_RULES,
+    OPT_EXEC,
+    OPT_JOURNALD,
+    OPT_ONCE,
     OPT_END,
 };
 #define OPT_COUNT (OPT_END - OPT_FIRST)
@@ -87,6 +96,7 @@ extern const struct command user_commands[];
 extern const struct command object_commands[];
 extern const struct command import_commands[];
 extern const struct command audit_commands[];
+extern const struct command log_commands[];
 
 /* The option's value, or NULL. */
 const char *run_option(const struct run *run, enum option_key option);

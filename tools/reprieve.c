@@ -20,6 +20,7 @@ static const struct {
     {"Objects", object_commands},
     {"Bringing keys in and out", import_commands},
     {"The record of it all", audit_commands},
+    {"Asking and watching the record", log_commands},
 };
 
 /* ------------------------------------------------------------------ for commands */

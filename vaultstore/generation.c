@@ -19,6 +19,7 @@ static int policy_run(struct commit_txn *txn, void *ctx)
                                 .principal = login_name(set->login)};
     struct generation live;
     char detail[96];
+    bool weaker;
     int64_t since;
 
     VS_TRY(generation_enter(txn->store, txn->kv, set->login->vault, set->login, &live));
@@ -30,12 +31,13 @@ static int policy_run(struct commit_txn *txn, void *ctx)
         p->retention_days != live.policy.retention_days)
         return VS_POLICY;
     since = live.policy.purge_protection ? live.policy.protected_since : txn->clock.now;
+    weaker = policy_weakens(&live.policy, p);
     live.policy = *p;
     live.policy.protected_since = p->purge_protection ? since : 0;
     policy_settle(&live.policy);
     VS_TRY(generation_put(txn, &live));
-    snprintf(detail, sizeof(detail), "%u days, protection %s, profile %u, %u tries, 2^%u, rsa %u",
-             (unsigned)p->retention_days, p->purge_protection ? "on" : "off",
+    snprintf(detail, sizeof(detail), "%s%u days, protection %s, profile %u, %u tries, 2^%u, rsa %u",
+             weaker ? "weaker: " : "", (unsigned)p->retention_days, p->purge_protection ? "on" : "off",
              (unsigned)p->profile, (unsigned)p->pin_tries, (unsigned)p->scrypt_log_n,
              (unsigned)p->min_rsa_bits);
     entry.generation = live.number;

@@ -54,6 +54,7 @@ static int create_one(struct commit_txn *txn, const struct create *c, const stru
     VS_TRY(index_add(txn, &partition, &c->tags[i], &header.id));
     c->ids[i] = header.id;
     entry.id = &header.id;
+    entry.key_version = header.key_version;
     return audit_append(txn, &entry);
 }
 
@@ -228,6 +229,7 @@ static int change_store(struct commit_txn *txn, struct change *c, const uint8_t 
     VS_TRY(object_put(txn, c->login, &c->header, &c->tags, attrs, len, NULL));
     VS_TRY(change_move(txn, c));
     entry.object_version = c->header.version;
+    entry.key_version = c->header.key_version;
     entry.detail = c->detail;
     return audit_append(txn, &entry);
 }

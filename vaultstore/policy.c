@@ -129,3 +129,32 @@ uint32_t policy_recovery_level(const struct vs_policy *policy, const struct vs_h
 {
     return header->hold ? 3 : policy->purge_protection ? 2 : 1;
 }
+
+bool policy_weakens(const struct vs_policy *from, const struct vs_policy *to)
+{
+    /* what protects more is the greater */
+    const struct { uint64_t from, to; } rows[] = {
+        {from->retention_days, to->retention_days},
+        {from->purge_protection, to->purge_protection},
+        {from->profile, to->profile},
+        {to->pin_tries, from->pin_tries},
+        {from->scrypt_log_n, to->scrypt_log_n},
+        {from->min_rsa_bits, to->min_rsa_bits},
+        {from->recover_to, to->recover_to},
+        {from->reserve_names, to->reserve_names},
+        {from->require_backup, to->require_backup},
+        {from->disable_before_delete, to->disable_before_delete},
+        {from->refuse_conflicts, to->refuse_conflicts},
+        {from->refuse_legacy_padding, to->refuse_legacy_padding},
+        {from->clock_strict, to->clock_strict},
+        {from->audit_use, to->audit_use},
+        {from->purge_approvals > 1 ? from->purge_approvals : 0,
+         to->purge_approvals > 1 ? to->purge_approvals : 0},
+        {from->newest_only, to->newest_only},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].to < rows[i].from)
+            return true;
+    return false;
+}
