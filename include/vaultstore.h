@@ -49,6 +49,7 @@ enum vs_status {
     VS_REVOKED = 12,       /* the login is void: its generation was deleted, its PIN record gone */
     VS_END = 13,           /* an iteration has no more */
     VS_NAME_RESERVED = 14, /* reserve_names: a deleted object still holds this label */
+    VS_PENDING = 15,       /* the approval is noted; more principals must ask for the same */
     /* faults */
     VS_E_NOMEM = -1,
     VS_E_FULL = -2,        /* no space left on the device, or the address space for the map */
@@ -104,7 +105,10 @@ enum vs_verb {
 enum vs_profile { VS_PROFILE_ORDINARY = 0, VS_PROFILE_STRICT = 1 };
 
 #define VS_RETENTION_MIN_DAYS 7u
-#define VS_RETENTION_MAX_DAYS 90u
+#define VS_RETENTION_MAX_DAYS 90u    /* unless vs_options.retention_max_days says more */
+#define VS_RETENTION_LIMIT_DAYS 36500u
+#define VS_COOLING_OFF INT64_C(259200)  /* seconds: 72 hours */
+#define VS_APPROVALS_MAX 6u
 #define VS_SCRYPT_LOG_N_MIN 10u      /* 1 MiB: for tests */
 #define VS_SCRYPT_LOG_N_DEFAULT 16u  /* 64 MiB with r = 8 */
 #define VS_SCRYPT_LOG_N_MAX 22u
@@ -114,8 +118,8 @@ enum vs_profile { VS_PROFILE_ORDINARY = 0, VS_PROFILE_STRICT = 1 };
 
 /* A vault's policy. Stored authenticated, one per generation. */
 struct vs_policy {
-    uint32_t retention_days;    /* 7 to 90 */
-    bool purge_protection;      /* one-way: may be switched on, never off */
+    uint32_t retention_days;    /* 7 to 90, or to what the configuration allows */
+    bool purge_protection;      /* one-way, but for 72 hours after it was switched on */
     uint32_t profile;           /* enum vs_profile */
     uint32_t pin_tries;         /* 3 to 100 */
     uint32_t scrypt_log_n;      /* 10 to 22 */
@@ -130,7 +134,7 @@ struct vs_policy {
     bool refuse_legacy_padding; /* the strict profile forces it */
     bool clock_strict;          /* no time is credited across boots */
     uint32_t audit_use;         /* of keys: 0 counted, 1 every single one */
-    uint32_t purge_approvals;   /* 0, 1: none needed; n: so many principals, at most 16 */
+    uint32_t purge_approvals;   /* 0, 1: none needed; n: so many principals, at most 6 */
     uint32_t approval_hours;    /* within this window, at most 720; 0: 24 */
     bool tombstone_labels;      /* a tombstone keeps the label, too */
     bool newest_only;           /* older versions of a rotated key do not encrypt, wrap, sign */
@@ -155,6 +159,8 @@ struct vs_options {
     const char *host_key_path;     /* NULL: <path>/host.key */
     size_t map_size;               /* bytes at first, grows by doubling; 0: 64 MiB */
     struct vs_policy defaults;     /* for vaults made later */
+    uint32_t retention_max_days;   /* what a policy may say; 0: 90 */
+    uint32_t name_index;           /* index number of labels, for reserve_names; 0: none */
     const struct vs_time_source *time;  /* NULL: the system's; borrowed */
     void (*trace)(const char *where, const char *message);  /* may be NULL; never gets a secret */
     /* Told of every event that this process has written, after it is on disk, in the thread whose
@@ -188,7 +194,8 @@ struct vs_vault_info {
     int64_t created_at;
     bool user_pin_set;
     uint32_t so_tries_left, user_tries_left;   /* of policy.pin_tries */
-    bool write_protected;
+    bool write_protected;          /* held or locked */
+    bool read_only;                /* locked against every change */
 };
 
 /* The vaults' numbers, ascending; at most cap are written, ret_n is how many there are. */
@@ -221,6 +228,8 @@ struct vs_generation_info {
     char deleted_by[64];           /* UTF-8, terminated: "so", "uid 1000" ... */
     uint64_t objects;              /* live objects in it */
     uint32_t recovery_level;       /* as CKA_RPV_RECOVERY_LEVEL */
+    bool hold;
+    uint32_t lock;                 /* 0 none, 1 no delete, 2 read only */
 };
 /* Live generation first, then deleted ones, newest first. Purged ones are not listed. */
 VS_MUST_USE int vs_generation_list(struct vs_store *store, uint32_t vault,
@@ -232,7 +241,17 @@ VS_MUST_USE int vs_generation_list(struct vs_store *store, uint32_t vault,
  */
 VS_MUST_USE int vs_generation_recover(struct vs_store *store, uint32_t vault, uint32_t generation,
                                       enum vs_role role, const uint8_t *pin, size_t pin_len);
-/* As for an object: VS_RETAINED under protection before the date. pin: the generation's SO PIN. */
+/*
+ * Hold: nothing in it is purged, nor itself, and it is not initialised again. Lock: 1 nothing in
+ * it is deleted, 2 nothing in it is changed. generation 0: the live one; needs a login of the live
+ * one with the verb hold or lock.
+ */
+VS_MUST_USE int vs_generation_hold(struct vs_store *store, struct vs_login *login,
+                                   uint32_t generation, bool hold);
+VS_MUST_USE int vs_generation_lock(struct vs_store *store, struct vs_login *login,
+                                   uint32_t generation, uint32_t lock);
+/* As for an object: VS_RETAINED under protection before the date, or where the policy wants more
+ * than one approval; VS_HELD. pin: the generation's SO PIN. */
 VS_MUST_USE int vs_generation_purge(struct vs_store *store, uint32_t vault, uint32_t generation,
                                     const uint8_t *pin, size_t pin_len);
 
@@ -358,6 +377,7 @@ struct vs_header {
     bool backed_up;
     uint32_t key_version;        /* within the keys of one label, from 1 */
     uint32_t rotate_days;        /* rotated by the sweep at this age; 0: never */
+    char label[VS_ACTOR_MAX];    /* of a deleted one, where the policy keeps it for the tombstone */
 };
 
 /* A term of an index: equal terms of equal index numbers find each other. */
@@ -408,11 +428,20 @@ VS_MUST_USE int vs_object_update(struct vs_store *store, uint32_t vault, struct 
  */
 VS_MUST_USE int vs_object_delete(struct vs_store *store, uint32_t vault, struct vs_login *login,
                                  const struct vs_id *id);
+/* The same; label is kept for the tombstone if the policy says so. VS_POLICY: disable it first. */
+VS_MUST_USE int vs_object_delete_labelled(struct vs_store *store, uint32_t vault,
+                                          struct vs_login *login, const struct vs_id *id,
+                                          const char *label);
 VS_MUST_USE int vs_object_recover(struct vs_store *store, uint32_t vault, struct vs_login *login,
                                   const struct vs_id *id);
+/* The same; says whether another live object has its label by now. */
+VS_MUST_USE int vs_object_recover_told(struct vs_store *store, uint32_t vault,
+                                       struct vs_login *login, const struct vs_id *id,
+                                       bool *ret_label_taken);
 /*
  * The end of a deleted object: VS_RETAINED or VS_HELD when refused (also an audit event).
- * Returns after its slot is overwritten and synced.
+ * VS_PENDING: by the policy more principals must call this within its window; this one's call is
+ * on record and counts once. Returns after its slot is overwritten and synced.
  */
 VS_MUST_USE int vs_object_purge(struct vs_store *store, uint32_t vault, struct vs_login *login,
                                 const struct vs_id *id);
@@ -467,10 +496,54 @@ VS_MUST_USE int vs_find_next(struct vs_cursor *cursor, struct vs_id *ret_ids, si
                              size_t *ret_n);
 void vs_find_close(struct vs_cursor *cursor);
 
+/* ------------------------------------------------------------------ tombstones */
+
+/* What is left of a purged object, or of a generation (kind 0, the id of its slot). */
+struct vs_tombstone {
+    struct vs_id id;
+    uint32_t vault, generation, kind;
+    int64_t deleted_at, purged_at;
+    char deleted_by[VS_ACTOR_MAX], purged_by[VS_ACTOR_MAX];
+    char reason[VS_ACTOR_MAX];   /* of the delete */
+    char label[VS_ACTOR_MAX];    /* only where the policy kept it */
+};
+/* Of one vault, by id; at most cap are written, ret_n is how many there are. */
+VS_MUST_USE int vs_tombstone_list(struct vs_store *store, uint32_t vault,
+                                  struct vs_tombstone *ret_tombstones, size_t cap, size_t *ret_n);
+
 /* ------------------------------------------------------------------ sweep */
 
 /* Purges at most `limit` objects and generations whose date has passed, in bounded batches. */
 VS_MUST_USE int vs_sweep(struct vs_store *store, size_t limit, size_t *ret_purged);
+
+/* ------------------------------------------------------------------ health */
+
+/* What host.head, kept beside the host key, says of the event log. */
+enum vs_head {
+    VS_HEAD_OK = 0,
+    VS_HEAD_NONE = 1,            /* none can be kept there: an older copy is not noticed */
+    VS_HEAD_ROLLED_BACK = 2,     /* the store is an older copy, and write-protected */
+};
+struct vs_health {
+    enum vs_head head;
+    uint64_t head_seq, audit_seq;        /* the last event, as the head and the log have it */
+    uint64_t audit_bad;          /* the first event that does not fit the chain; 0: none */
+    uint64_t objects, unreadable, keyless;   /* not authentic; its slot is wiped or missing */
+    uint64_t due;                /* past their date, and not yet swept */
+    uint64_t pending;            /* purged, and their slot not yet overwritten */
+    int64_t now, strict, wall;   /* the clocks */
+    const char *clock_jump;      /* what a clock did since the last change, in words; or NULL */
+    int64_t clock_jump_by;       /* seconds */
+};
+/* Looks at everything; as long as the store is large. */
+VS_MUST_USE int vs_store_health(struct vs_store *store, struct vs_health *ret_health);
+/*
+ * An older copy of the store's files was put back, which is noticed when it is opened: every
+ * change is VS_LOCKED until the SO of one of its vaults, whose PIN this is, accepts the copy as it
+ * is. VS_WRONG_STATE: nothing is to be accepted.
+ */
+VS_MUST_USE int vs_rollback_accept(struct vs_store *store, uint32_t vault, const uint8_t *pin,
+                                   size_t pin_len);
 
 /* ------------------------------------------------------------------ audit */
 

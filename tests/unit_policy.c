@@ -42,7 +42,7 @@ static void range_check(size_t offset, uint32_t least, uint32_t most)
 static void test_ranges(void **state)
 {
     (void)state;
-    range_check(offsetof(struct vs_policy, retention_days), 7, 90);
+    range_check(offsetof(struct vs_policy, retention_days), 7, 36500);
     range_check(offsetof(struct vs_policy, profile), 0, 1);
     range_check(offsetof(struct vs_policy, pin_tries), 3, 100);
     range_check(offsetof(struct vs_policy, scrypt_log_n), 10, 22);
@@ -57,11 +57,11 @@ static void test_change(void **state)
     off = bad = on;
     off.purge_protection = false;
     bad.retention_days = 6;
-    assert_int_equal(policy_change(&on, &on), VS_OK);
-    assert_int_equal(policy_change(&off, &on), VS_OK);
-    assert_int_equal(policy_change(&off, &off), VS_OK);
-    assert_int_equal(policy_change(&on, &off), VS_POLICY);
-    assert_int_equal(policy_change(&on, &bad), VS_POLICY);
+    assert_int_equal(policy_change(&on, &on, 0), VS_OK);
+    assert_int_equal(policy_change(&off, &on, 0), VS_OK);
+    assert_int_equal(policy_change(&off, &off, 0), VS_OK);
+    assert_int_equal(policy_change(&on, &off, 0), VS_POLICY);
+    assert_int_equal(policy_change(&on, &bad, 0), VS_POLICY);
 }
 
 static const uint32_t verbs_of[] = {0, VS_VERBS_SO, VS_VERBS_USER};

@@ -214,6 +214,8 @@ static void test_older_database(void **state)
     fixture_open(f);
     fixture_login(f);
     assert_status(vs_object_read(f->store, 0, f->user, &id, &object), VS_NOT_FOUND);
+    assert_status(vs_object_recover(f->store, 0, f->user, &id), VS_LOCKED);
+    assert_ok(vs_rollback_accept(f->store, 0, (const uint8_t *)SO_PIN, strlen(SO_PIN)));
     fresh = object_make(f, f->user, true, "new", "sealed under a slot that is not wiped");
     assert_false(slot_wiped(f, &fresh));
     object_expect(f, f->user, &fresh, "sealed under a slot that is not wiped");

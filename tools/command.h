@@ -40,6 +40,18 @@ enum option_key {
     OPT_SINCE,
     OPT_OPERATION,
     OPT_LIMIT,
+    OPT_USER,
+    OPT_ON,
+    OPT_USER_PIN_FILE,
+    OPT_UNTIL,
+    OPT_CALLER,
+    OPT_RESULT,
+    OPT_SUMMARY,
+    OPT_FORMAT,
+    OPT_RULES,
+    OPT_EXEC,
+    OPT_JOURNALD,
+    OPT_ONCE,
     OPT_END,
 };
 #define OPT_COUNT (OPT_END - OPT_FIRST)
@@ -65,6 +77,7 @@ enum need {
     NEED_LOGIN = 4, /* as user, or as SO with --so */
     NEED_SO = 8,    /* as SO */
     NEED_WRITE = 16,
+    NEED_ADMIN = 32, /* as SO, or as user with --user */
 };
 
 struct command {
@@ -79,9 +92,11 @@ struct command {
 };
 
 extern const struct command vault_commands[];
+extern const struct command user_commands[];
 extern const struct command object_commands[];
 extern const struct command import_commands[];
 extern const struct command audit_commands[];
+extern const struct command log_commands[];
 
 /* The option's value, or NULL. */
 const char *run_option(const struct run *run, enum option_key option);

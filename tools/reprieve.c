@@ -16,9 +16,11 @@ static const struct {
     const struct command *commands;
 } groups[] = {
     {"Vaults (what PKCS#11 calls tokens)", vault_commands},
+    {"Named users", user_commands},
     {"Objects", object_commands},
     {"Bringing keys in and out", import_commands},
     {"The record of it all", audit_commands},
+    {"Asking and watching the record", log_commands},
 };
 
 /* ------------------------------------------------------------------ for commands */
@@ -304,7 +306,8 @@ static enum outcome parse(struct run *run, int argc, char **argv)
 static enum outcome login(struct run *run)
 {
     unsigned needs = run->command->needs;
-    bool so = (needs & NEED_SO) != 0 || run_option(run, OPT_SO) != NULL;
+    bool so = (needs & NEED_SO) != 0 || run_option(run, OPT_SO) != NULL ||
+              ((needs & NEED_ADMIN) != 0 && run_option(run, OPT_USER) == NULL);
 
     return client_login(&run->client, so ? ROLE_SO : ROLE_USER, (needs & NEED_WRITE) != 0);
 }
@@ -325,7 +328,7 @@ static enum outcome prepare(struct run *run)
         outcome = client_need_vendor(client);
     if (outcome == OUTCOME_OK && (needs & NEED_VAULT) != 0)
         outcome = client_choose_vault(client);
-    if (outcome == OUTCOME_OK && (needs & (NEED_LOGIN | NEED_SO)) != 0)
+    if (outcome == OUTCOME_OK && (needs & (NEED_LOGIN | NEED_SO | NEED_ADMIN)) != 0)
         outcome = login(run);
     return outcome;
 }

@@ -261,7 +261,7 @@ void audit_refusal(struct vs_store *store, const struct audit_entry *entry)
 {
     struct audit_entry copy = *entry;
 
-    store_result(store, __func__, commit_run(store, refusal_run, &copy));
+    store_result(store, __func__, commit_run_always(store, refusal_run, &copy));
 }
 
 int audit_index_all(struct commit_txn *txn)

@@ -90,7 +90,7 @@ int vs_audit_use(struct vs_store *store, const struct vs_use *uses, size_t n)
 {
     struct use_batch batch = {.uses = uses, .n = n};
 
-    return store_result(store, __func__, commit_run(store, use_run, &batch));
+    return store_result(store, __func__, commit_run_always(store, use_run, &batch));
 }
 
 static int use_total(struct vs_store *store, const struct vs_id *id,

@@ -22,6 +22,9 @@ struct change {
     const struct index_tags *new_tags;
     /* of a postponement */
     int64_t purge_at;
+    /* of a delete, of a recovery */
+    const char *label;
+    bool label_taken;
     /* of govern.c */
     const struct vs_govern *govern;
 };
@@ -38,4 +41,14 @@ VS_MUST_USE int change_allows(struct commit_txn *txn, const struct change *c,
 VS_MUST_USE int govern_new_check(const struct vs_policy *policy, uint32_t verbs,
                                  const struct vs_new_object *object);
 void govern_apply(const struct vs_govern *govern, struct vs_header *header);
+
+/* name.c: labels, which the store knows by their tags. VS_NAME_RESERVED: a deleted object has the
+ * new one's, be it public or private. */
+VS_MUST_USE int name_reserved(struct commit_txn *txn, const struct generation *live,
+                              const struct vs_new_object *object, const struct vs_login *login);
+bool name_same(const struct vs_store *store, const struct index_tags *a,
+               const struct index_tags *b);
+/* Does a live object of the same kind of secrecy bear it? */
+VS_MUST_USE int name_taken(struct commit_txn *txn, const struct vs_header *header,
+                           const struct index_tags *tags, bool *ret_taken);
 #endif

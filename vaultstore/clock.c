@@ -187,6 +187,7 @@ void clock_read(const struct vs_time_source *source, const struct clock_anchor *
         int64_t credit = same_boot ? credit_within(anchor, &now)
                                    : elapsed(anchor->wall, now.seen);
         jump_find(anchor, &now, same_boot, &reading);
+        reading.booted = !same_boot;
         now.vault = add(anchor->vault, credit);
         now.strict = add(anchor->strict, same_boot ? credit : 0);
         if (now.wall < add(anchor->wall, credit))

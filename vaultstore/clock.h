@@ -19,6 +19,7 @@ struct clock_anchor {
 };
 struct clock_reading {
     int64_t now, strict;
+    bool booted;                /* the anchor is of another boot */
     bool jumped;
     const char *what;           /* of a jump, in words */
     int64_t by;                 /* seconds of it */

@@ -85,8 +85,11 @@ static int batch_run(struct commit_txn *txn, struct commit_request *batch)
             return status;
         }
     }
-    if (dirty)
-        return kv_commit(txn->kv);
+    if (dirty) {
+        VS_TRY(kv_commit(txn->kv));
+        head_note(txn->store, &txn->state);
+        return VS_OK;
+    }
     kv_abort(txn->kv);
     return VS_OK;
 }
@@ -221,7 +224,23 @@ static void note_end(struct vs_store *store, struct commit_note *note, int statu
     free(note->events);
 }
 
+static int write_allowed(struct vs_store *store)
+{
+    AUTO(kv_txn) struct kv_txn *txn = NULL;
+
+    if (!atomic_load_explicit(&store->head.protects, memory_order_relaxed))
+        return VS_OK;
+    VS_TRY(kv_read(store->kv, &txn));
+    return head_protects(store, txn) ? VS_LOCKED : VS_OK;
+}
+
 int commit_run(struct vs_store *store, commit_fn *fn, void *ctx)
+{
+    VS_TRY(write_allowed(store));
+    return commit_run_always(store, fn, ctx);
+}
+
+int commit_run_always(struct vs_store *store, commit_fn *fn, void *ctx)
 {
     struct commit_queue *queue = &store->commits;
     struct commit_request self = {.fn = fn, .ctx = ctx, .phase = REQUEST_WAITS};

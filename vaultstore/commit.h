@@ -55,8 +55,11 @@ struct commit_queue {
 
 void commit_queue_init(struct commit_queue *queue);
 void commit_queue_done(struct commit_queue *queue);
-/* Runs the change and returns after it is on disk. */
+/* Runs the change and returns after it is on disk. VS_LOCKED while the store is an older copy that
+ * nobody has accepted (head.h). */
 VS_MUST_USE int commit_run(struct vs_store *store, commit_fn *fn, void *ctx);
+/* The same, also then: what is recorded, and the way out of it. */
+VS_MUST_USE int commit_run_always(struct vs_store *store, commit_fn *fn, void *ctx);
 
 /* CLOCK_MONOTONIC, nanoseconds. */
 uint64_t commit_clock_ns(void);

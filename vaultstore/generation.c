@@ -19,20 +19,25 @@ static int policy_run(struct commit_txn *txn, void *ctx)
                                 .principal = login_name(set->login)};
     struct generation live;
     char detail[96];
+    bool weaker;
     int64_t since;
 
     VS_TRY(generation_enter(txn->store, txn->kv, set->login->vault, set->login, &live));
     VS_TRY(login_needs(txn->store, txn->kv, set->login, NULL, VS_VERB_POLICY));
-    if (live.lock != 0)
+    if (live.lock >= GENERATION_READ_ONLY)
         return VS_LOCKED;
-    VS_TRY(policy_change(&live.policy, p));
+    VS_TRY(policy_change(&live.policy, p, txn->clock.now));
+    if (p->retention_days > txn->store->retention_max &&
+        p->retention_days != live.policy.retention_days)
+        return VS_POLICY;
     since = live.policy.purge_protection ? live.policy.protected_since : txn->clock.now;
+    weaker = policy_weakens(&live.policy, p);
     live.policy = *p;
     live.policy.protected_since = p->purge_protection ? since : 0;
     policy_settle(&live.policy);
     VS_TRY(generation_put(txn, &live));
-    snprintf(detail, sizeof(detail), "%u days, protection %s, profile %u, %u tries, 2^%u, rsa %u",
-             (unsigned)p->retention_days, p->purge_protection ? "on" : "off",
+    snprintf(detail, sizeof(detail), "%s%u days, protection %s, profile %u, %u tries, 2^%u, rsa %u",
+             weaker ? "weaker: " : "", (unsigned)p->retention_days, p->purge_protection ? "on" : "off",
              (unsigned)p->profile, (unsigned)p->pin_tries, (unsigned)p->scrypt_log_n,
              (unsigned)p->min_rsa_bits);
     entry.generation = live.number;
@@ -71,6 +76,8 @@ static int generation_info(struct kv_txn *txn, const struct generation *g,
         VS_TRY(index_count(txn, &live, &n[is_private]));
     }
     info.objects = n[0] + n[1];
+    info.hold = like.hold = g->hold;
+    info.lock = g->lock;
     info.recovery_level = policy_recovery_level(&g->policy, &like);
     *ret_info = info;
     return VS_OK;
@@ -103,7 +110,7 @@ static int list_deleted(struct vs_store *store, struct kv_txn *txn, uint32_t vau
 
         reader_init(&r, key.data + prefix.len, key.len - prefix.len);
         VS_TRY(generation_get(store, txn, vault, get_u32(&r), &g));
-        if (g.state == GENERATION_DELETED && g.purge_at > generation_now(clock, &g))
+        if (g.state == GENERATION_DELETED && (g.hold || g.purge_at > generation_now(clock, &g)))
             VS_TRY(list_add(list, txn, &g));
         before = key_generation(vault, g.number);
         status = kv_cursor_before(cursor, before.b, before.len, &key, &value);
@@ -150,7 +157,7 @@ static int deleted_get(struct vs_store *store, struct kv_txn *txn, uint32_t vaul
 
     VS_TRY(generation_get(store, txn, vault, number, &g));
     if (g.state == GENERATION_PURGED ||
-        (g.state == GENERATION_DELETED && g.purge_at <= generation_now(clock, &g)))
+        (g.state == GENERATION_DELETED && !g.hold && g.purge_at <= generation_now(clock, &g)))
         return VS_NOT_FOUND;
     if (g.state == GENERATION_LIVE)
         return VS_WRONG_STATE;
@@ -184,7 +191,7 @@ static int recover_run(struct commit_txn *txn, void *ctx)
     VS_TRY(vault_get(txn->store, txn->kv, change->vault, &vault));
     VS_TRY(generation_get(txn->store, txn->kv, change->vault, vault.live, &live));
     VS_TRY(deleted_get(txn->store, txn->kv, change->vault, change->number, &txn->clock, &g));
-    if (live.lock != 0)
+    if (live.lock != 0 || live.hold || g.lock >= GENERATION_READ_ONLY)
         return VS_LOCKED;
     id = generation_id(&g);
     due = key_due(g.purge_at, KIND_GENERATION, &id);
@@ -228,7 +235,11 @@ static int generation_purge_run(struct commit_txn *txn, void *ctx)
 
     VS_TRY(deleted_get(txn->store, txn->kv, change->vault, change->number, &txn->clock, &g));
     change->purge_at = g.purge_at;
-    if (g.policy.purge_protection)
+    if (g.hold)
+        return VS_HELD;
+    if (g.lock != 0)
+        return VS_LOCKED;
+    if (g.policy.purge_protection || g.policy.purge_approvals > 1)
         return VS_RETAINED;
     return purge_generation(txn, &g, role_name(change->role));
 }
@@ -243,13 +254,13 @@ static int generation_purge(struct vs_store *store, struct generation_change *ch
     VS_TRY(pin_check(store, change->vault, change->number, change->role, pin, pin_len,
                      &vault_key));
     status = commit_run(store, generation_purge_run, change);
-    if (status == VS_RETAINED) {
+    if (status == VS_RETAINED || status == VS_HELD) {
         char detail[96];
         const struct audit_entry entry = {.vault = change->vault, .generation = change->number,
                                           .operation = "VaultPurge", .result = status,
                                           .principal = role_name(change->role), .detail = detail};
-        snprintf(detail, sizeof(detail), "refused: retained until %s",
-                 time_text(change->purge_at).text);
+        snprintf(detail, sizeof(detail), "refused: %s until %s",
+                 status == VS_HELD ? "held" : "retained", time_text(change->purge_at).text);
         audit_refusal(store, &entry);
     }
     return status == VS_OK ? purge_finish(store) : status;
@@ -261,4 +272,68 @@ int vs_generation_purge(struct vs_store *store, uint32_t vault, uint32_t generat
     struct generation_change change = {.vault = vault, .number = generation, .role = VS_ROLE_SO};
 
     return store_result(store, __func__, generation_purge(store, &change, pin, pin_len));
+}
+
+/* ------------------------------------------------------------------ hold, lock */
+
+struct generation_govern {
+    const struct vs_login *login;
+    uint32_t number, verb;
+    bool hold;
+    uint32_t lock;
+};
+
+static int govern_run(struct commit_txn *txn, void *ctx)
+{
+    const struct generation_govern *govern = ctx;
+    bool holds = govern->verb == VS_VERB_HOLD;
+    struct audit_entry entry = {.vault = govern->login->vault,
+                                .principal = login_name(govern->login)};
+    struct generation live, g;
+    uint32_t verbs = 0;
+
+    VS_TRY(generation_enter(txn->store, txn->kv, govern->login->vault, govern->login, &live));
+    VS_TRY(login_verbs(txn->store, txn->kv, govern->login, NULL, &verbs));
+    if (!(verbs & govern->verb))
+        return VS_DENIED;
+    VS_TRY(generation_get(txn->store, txn->kv, live.vault,
+                          govern->number != 0 ? govern->number : live.number, &g));
+    if (g.state == GENERATION_PURGED ||
+        (g.state == GENERATION_DELETED && !g.hold && g.purge_at <= generation_now(&txn->clock, &g)))
+        return VS_NOT_FOUND;
+    entry.generation = g.number;
+    if (holds) {
+        g.hold = govern->hold;
+        entry.operation = g.hold ? "VaultHold" : "VaultRelease";
+    } else {
+        g.lock = govern->lock;
+        entry.operation = g.lock != 0 ? "VaultLock" : "VaultUnlock";
+        entry.detail = g.lock == GENERATION_READ_ONLY ? "read only" : NULL;
+    }
+    VS_TRY(generation_put(txn, &g));
+    return audit_append(txn, &entry);
+}
+
+int vs_generation_hold(struct vs_store *store, struct vs_login *login, uint32_t generation,
+                       bool hold)
+{
+    struct generation_govern govern = {.login = login, .number = generation,
+                                       .verb = VS_VERB_HOLD, .hold = hold};
+
+    if (login == NULL)
+        return VS_DENIED;
+    return store_result(store, __func__, commit_run(store, govern_run, &govern));
+}
+
+int vs_generation_lock(struct vs_store *store, struct vs_login *login, uint32_t generation,
+                       uint32_t lock)
+{
+    struct generation_govern govern = {.login = login, .number = generation,
+                                       .verb = VS_VERB_LOCK, .lock = lock};
+
+    if (login == NULL)
+        return VS_DENIED;
+    if (lock > GENERATION_READ_ONLY)
+        return VS_POLICY;
+    return store_result(store, __func__, commit_run(store, govern_run, &govern));
 }

@@ -180,14 +180,14 @@ static int pin_try(struct vs_store *store, struct pin_try *t, const uint8_t *pin
     AUTO(secret_key) struct secret_key key;
     int status;
 
-    VS_TRY(commit_run(store, try_count, t));
+    VS_TRY(commit_run_always(store, try_count, t));
     status = principal_unwrap(store, &t->generation, t->who, &t->principal, pin, pin_len, &key);
     if (status == VS_PIN_INCORRECT)
-        VS_TRY(commit_run(store, try_fail, t));
+        VS_TRY(commit_run_always(store, try_fail, t));
     VS_TRY(status);
     t->principal.tries = 0;
     VS_TRY(try_rehash(store, t, pin, pin_len, &key));
-    VS_TRY(commit_run(store, try_settle, t));
+    VS_TRY(commit_run_always(store, try_settle, t));
     *ret_vault_key = key;
     return VS_OK;
 }
@@ -391,7 +391,7 @@ static int pin_set_run(struct commit_txn *txn, void *ctx)
     VS_TRY(generation_live(txn->store, txn->kv, set->vault, &live));
     if (live.number != set->generation)
         return VS_REVOKED;
-    if (live.lock != 0)
+    if (live.lock >= GENERATION_READ_ONLY)
         return VS_LOCKED;
     memset(&principal, 0, sizeof(principal));
     status = principal_get(txn->store, txn->kv, live.number, set->who, &principal);

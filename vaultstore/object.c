@@ -54,6 +54,7 @@ static int create_one(struct commit_txn *txn, const struct create *c, const stru
     VS_TRY(index_add(txn, &partition, &c->tags[i], &header.id));
     c->ids[i] = header.id;
     entry.id = &header.id;
+    entry.key_version = header.key_version;
     return audit_append(txn, &entry);
 }
 
@@ -74,6 +75,8 @@ static int create_allows(struct commit_txn *txn, const struct create *c,
     uint32_t verbs = 0;
 
     VS_TRY(login_needs(txn->store, txn->kv, c->login, NULL, create_verb(object->origin)));
+    if (live->policy.reserve_names)
+        VS_TRY(name_reserved(txn, live, object, c->login));
     if (object->govern == NULL)
         return VS_OK;
     VS_TRY(login_verbs(txn->store, txn->kv, c->login, NULL, &verbs));
@@ -86,7 +89,7 @@ static int create_run(struct commit_txn *txn, void *ctx)
     struct generation live;
 
     VS_TRY(generation_enter(txn->store, txn->kv, c->vault, c->login, &live));
-    if (live.lock != 0)
+    if (live.lock >= GENERATION_READ_ONLY)
         return VS_LOCKED;
     for (size_t i = 0; i < c->n; i++)
         VS_TRY(create_allows(txn, c, &live, &c->objects[i]));
@@ -226,6 +229,7 @@ static int change_store(struct commit_txn *txn, struct change *c, const uint8_t 
     VS_TRY(object_put(txn, c->login, &c->header, &c->tags, attrs, len, NULL));
     VS_TRY(change_move(txn, c));
     entry.object_version = c->header.version;
+    entry.key_version = c->header.key_version;
     entry.detail = c->detail;
     return audit_append(txn, &entry);
 }
@@ -255,11 +259,13 @@ int change_run(struct commit_txn *txn, void *ctx)
     int status;
 
     VS_TRY(generation_enter(txn->store, txn->kv, c->vault, c->login, &c->live));
-    if (c->live.lock != 0)
+    if (c->live.lock >= GENERATION_READ_ONLY ||
+        (c->live.lock != 0 && c->action == ACTION_DELETE))
         return VS_LOCKED;
     VS_TRY(object_load(txn->store, txn->kv, c->id, &record));
-    if (record.header.generation != c->live.number ||
-        object_past_due(&record.header,
+    if (record.header.generation != c->live.number)
+        return VS_NOT_FOUND;
+    if (!c->live.hold && object_past_due(&record.header,
                         object_now(&txn->clock, &c->live.policy, &record.header)))
         return VS_NOT_FOUND;
     VS_TRY(change_allows(txn, c, &record.header, c->action, &next));
@@ -278,11 +284,12 @@ int change_run(struct commit_txn *txn, void *ctx)
 
 static int update_step(struct commit_txn *txn, struct change *c)
 {
-    (void)txn;
     if (c->header.version != c->version)
         return VS_STALE;
     if (c->header.is_private != c->object->is_private)
         return VS_POLICY;
+    if (c->live.policy.reserve_names && !name_same(txn->store, &c->tags_before, c->new_tags))
+        VS_TRY(name_reserved(txn, &c->live, c->object, c->login));
     c->header.destroyable = c->object->destroyable;
     c->tags = *c->new_tags;
     return VS_OK;
@@ -310,21 +317,35 @@ int vs_object_update(struct vs_store *store, uint32_t vault, struct vs_login *lo
 
 static int delete_step(struct commit_txn *txn, struct change *c)
 {
+    int n;
+
+    if (c->live.policy.disable_before_delete && c->before.state != VS_STATE_DISABLED)
+        return VS_POLICY;
+    if (c->live.policy.tombstone_labels && c->label != NULL)
+        snprintf(c->header.label, sizeof(c->header.label), "%s", c->label);
     c->header.prior = c->before.state;
     c->header.deleted_at = txn->clock.now;
     c->header.deleted_strict = txn->clock.strict;
     c->header.purge_at = policy_purge_date(&c->live.policy, txn->clock.now);
     actor_name(txn->store, login_name(c->login), c->header.deleted_by);
-    snprintf(c->detail, sizeof(c->detail), "to be purged at %s",
-             time_text(c->header.purge_at).text);
+    n = snprintf(c->detail, sizeof(c->detail), "to be purged at %s",
+                 time_text(c->header.purge_at).text);
+    if (c->header.delete_reason[0] != '\0')
+        snprintf(c->detail + n, sizeof(c->detail) - (size_t)n, ": %s", c->header.delete_reason);
     return VS_OK;
 }
 
 int vs_object_delete(struct vs_store *store, uint32_t vault, struct vs_login *login,
                      const struct vs_id *id)
 {
+    return vs_object_delete_labelled(store, vault, login, id, NULL);
+}
+
+int vs_object_delete_labelled(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                              const struct vs_id *id, const char *label)
+{
     struct change c = {.vault = vault, .login = login, .id = id, .action = ACTION_DELETE,
-                       .operation = "KeyDelete", .step = delete_step};
+                       .operation = "KeyDelete", .step = delete_step, .label = label};
     int status = commit_run(store, change_run, &c);
 
     if (status == VS_OK)
@@ -334,7 +355,17 @@ int vs_object_delete(struct vs_store *store, uint32_t vault, struct vs_login *lo
 
 static int recover_step(struct commit_txn *txn, struct change *c)
 {
-    (void)txn;
+    struct key approvals = key_approval(c->id);
+
+    VS_TRY(name_taken(txn, &c->header, &c->tags, &c->label_taken));
+    if (c->live.policy.recover_to == 1)
+        c->header.state = VS_STATE_DISABLED;
+    snprintf(c->detail, sizeof(c->detail), "%s%s",
+             c->header.state == VS_STATE_DISABLED ? "disabled" : "",
+             c->label_taken ? " its label is borne by another by now" : "");
+    memset(c->header.delete_reason, 0, sizeof(c->header.delete_reason));
+    memset(c->header.label, 0, sizeof(c->header.label));
+    VS_TRY(commit_discard(txn, &approvals));
     c->header.deleted_at = c->header.deleted_strict = c->header.purge_at = 0;
     memset(c->header.deleted_by, 0, sizeof(c->header.deleted_by));
     return VS_OK;
@@ -343,10 +374,20 @@ static int recover_step(struct commit_txn *txn, struct change *c)
 int vs_object_recover(struct vs_store *store, uint32_t vault, struct vs_login *login,
                       const struct vs_id *id)
 {
+    bool label_taken;
+
+    return vs_object_recover_told(store, vault, login, id, &label_taken);
+}
+
+int vs_object_recover_told(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                           const struct vs_id *id, bool *ret_label_taken)
+{
     struct change c = {.vault = vault, .login = login, .id = id, .action = ACTION_RECOVER,
                        .operation = "KeyRecover", .step = recover_step};
 
-    return store_result(store, __func__, commit_run(store, change_run, &c));
+    VS_TRY(store_result(store, __func__, commit_run(store, change_run, &c)));
+    *ret_label_taken = c.label_taken;
+    return VS_OK;
 }
 
 static int postpone_step(struct commit_txn *txn, struct change *c)

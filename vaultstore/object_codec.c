@@ -39,6 +39,7 @@ static void head_encode(struct writer *w, const struct vs_header *h, const struc
                         (h->backed_up ? MARK_BACKED_UP : 0u)));
     put_u32(w, h->key_version);
     put_u32(w, h->rotate_days);
+    put_text(w, h->label);
     put_u64(w, (uint64_t)h->deleted_strict);
 }
 
@@ -59,6 +60,7 @@ static void head_decode_2(struct reader *r, struct vs_header *h)
     h->backed_up = (marks & MARK_BACKED_UP) != 0;
     h->key_version = get_u32(r);
     h->rotate_days = get_u32(r);
+    get_text(r, h->label, sizeof(h->label));
     h->deleted_strict = (int64_t)get_u64(r);
 }
 
@@ -162,6 +164,8 @@ int object_visible(struct vs_store *store, struct kv_txn *txn, uint32_t generati
     if (!object_past_due(header, clock.now))
         return VS_OK;
     VS_TRY(generation_live(store, txn, header->vault, &live));
+    if (live.hold)
+        return VS_OK;
     return object_past_due(header, object_now(&clock, &live.policy, header)) ? VS_NOT_FOUND
                                                                              : VS_OK;
 }

@@ -12,7 +12,8 @@ static const struct {
     size_t offset;
     uint32_t least, most, standard;
 } fields[] = {
-    {offsetof(struct vs_policy, retention_days), VS_RETENTION_MIN_DAYS, VS_RETENTION_MAX_DAYS, 90},
+    {offsetof(struct vs_policy, retention_days), VS_RETENTION_MIN_DAYS, VS_RETENTION_LIMIT_DAYS,
+     90},
     {offsetof(struct vs_policy, profile), VS_PROFILE_ORDINARY, VS_PROFILE_STRICT,
      VS_PROFILE_ORDINARY},
     {offsetof(struct vs_policy, pin_tries), 3, 100, VS_PIN_TRIES_DEFAULT},
@@ -21,7 +22,7 @@ static const struct {
     {offsetof(struct vs_policy, min_rsa_bits), 1024, 16384, 2048},
     {offsetof(struct vs_policy, recover_to), 0, 1, 0},
     {offsetof(struct vs_policy, audit_use), 0, 1, 0},
-    {offsetof(struct vs_policy, purge_approvals), 0, 16, 0},
+    {offsetof(struct vs_policy, purge_approvals), 0, VS_APPROVALS_MAX, 0},
     {offsetof(struct vs_policy, approval_hours), 0, 720, 24},
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
@@ -50,10 +51,17 @@ void policy_settle(struct vs_policy *policy)
         policy->refuse_conflicts = policy->refuse_legacy_padding = true;
 }
 
-int policy_change(const struct vs_policy *from, const struct vs_policy *to)
+/* Protection from the start has no cooling-off; a clock that stands still does not end one. */
+static bool cooling_off(const struct vs_policy *policy, int64_t now)
+{
+    return policy->protected_since != 0 && now - policy->protected_since < VS_COOLING_OFF;
+}
+
+int policy_change(const struct vs_policy *from, const struct vs_policy *to, int64_t now)
 {
     VS_TRY(policy_check(to));
-    return from->purge_protection && !to->purge_protection ? VS_POLICY : VS_OK;
+    return from->purge_protection && !to->purge_protection && !cooling_off(from, now) ? VS_POLICY
+                                                                                      : VS_OK;
 }
 
 /* ------------------------------------------------------------------ who may do what */
@@ -120,4 +128,33 @@ int64_t policy_purge_date(const struct vs_policy *policy, int64_t now)
 uint32_t policy_recovery_level(const struct vs_policy *policy, const struct vs_header *header)
 {
     return header->hold ? 3 : policy->purge_protection ? 2 : 1;
+}
+
+bool policy_weakens(const struct vs_policy *from, const struct vs_policy *to)
+{
+    /* what protects more is the greater */
+    const struct { uint64_t from, to; } rows[] = {
+        {from->retention_days, to->retention_days},
+        {from->purge_protection, to->purge_protection},
+        {from->profile, to->profile},
+        {to->pin_tries, from->pin_tries},
+        {from->scrypt_log_n, to->scrypt_log_n},
+        {from->min_rsa_bits, to->min_rsa_bits},
+        {from->recover_to, to->recover_to},
+        {from->reserve_names, to->reserve_names},
+        {from->require_backup, to->require_backup},
+        {from->disable_before_delete, to->disable_before_delete},
+        {from->refuse_conflicts, to->refuse_conflicts},
+        {from->refuse_legacy_padding, to->refuse_legacy_padding},
+        {from->clock_strict, to->clock_strict},
+        {from->audit_use, to->audit_use},
+        {from->purge_approvals > 1 ? from->purge_approvals : 0,
+         to->purge_approvals > 1 ? to->purge_approvals : 0},
+        {from->newest_only, to->newest_only},
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].to < rows[i].from)
+            return true;
+    return false;
 }

@@ -5,8 +5,11 @@
 
 /* Every field within its range? VS_POLICY otherwise. */
 VS_MUST_USE int policy_check(const struct vs_policy *policy);
-/* May `to` replace `from`? VS_POLICY for a one-way switch turned back. */
-VS_MUST_USE int policy_change(const struct vs_policy *from, const struct vs_policy *to);
+/* May `to` replace `from` at vault time `now`? VS_POLICY for a one-way switch turned back. */
+VS_MUST_USE int policy_change(const struct vs_policy *from, const struct vs_policy *to,
+                              int64_t now);
+/* Does `to` protect less than `from` in any respect? */
+bool policy_weakens(const struct vs_policy *from, const struct vs_policy *to);
 /* What one switch forces upon others. */
 void policy_settle(struct vs_policy *policy);
 /* May who has `verbs` (0: nobody is logged in) do `action` to the object at vault time `now`?

@@ -16,25 +16,6 @@
 
 /* ------------------------------------------------------------------ first step */
 
-static int tombstone_put(struct commit_txn *txn, const struct vs_id *id, uint32_t vault,
-                         uint32_t generation, uint32_t kind, int64_t deleted_at, const char *by)
-{
-    struct key key = key_tombstone(id);
-    uint8_t body[SCHEMA_BODY_MAX];
-    char actor[VS_ACTOR_MAX];
-    struct writer w;
-
-    actor_name(txn->store, by, actor);
-    writer_init(&w, body, sizeof(body));
-    put_u32(&w, vault);
-    put_u32(&w, generation);
-    put_u32(&w, kind);
-    put_u64(&w, (uint64_t)deleted_at);
-    put_u64(&w, (uint64_t)txn->clock.now);
-    put_text(&w, actor);
-    return trusted_put(txn, &key, &w);
-}
-
 static int pending_put(struct commit_txn *txn, enum schema_kind kind, uint64_t what)
 {
     struct key key = key_pending(kind, what);
@@ -55,12 +36,20 @@ int purge_object(struct commit_txn *txn, const struct object_record *record, con
                                       .id = &header.id, .object_version = header.version};
     struct key key = key_object(&header.id);
     struct key due = key_due(header.purge_at, KIND_OBJECT, &header.id);
+    struct key approvals = key_approval(&header.id);
+    struct vs_tombstone tombstone = {.id = header.id, .vault = header.vault,
+                                     .generation = header.generation, .kind = header.kind,
+                                     .deleted_at = header.deleted_at};
 
     VS_TRY(commit_delete(txn, &key));
     VS_TRY(index_remove(txn, &partition, &tags, &header.id));
     VS_TRY(commit_discard(txn, &due));
-    VS_TRY(tombstone_put(txn, &header.id, header.vault, header.generation, header.kind,
-                         header.deleted_at, principal));
+    memcpy(tombstone.deleted_by, header.deleted_by, sizeof(tombstone.deleted_by));
+    memcpy(tombstone.reason, header.delete_reason, sizeof(tombstone.reason));
+    memcpy(tombstone.label, header.label, sizeof(tombstone.label));
+    actor_name(txn->store, principal, tombstone.purged_by);
+    VS_TRY(tombstone_put(txn, &tombstone));
+    VS_TRY(commit_discard(txn, &approvals));
     VS_TRY(pending_put(txn, KIND_OBJECT, id_seq(&header.id)));
     return audit_append(txn, &entry);
 }
@@ -73,10 +62,15 @@ int purge_generation(struct commit_txn *txn, struct generation *g, const char *p
                                       .id = &id};
     struct key due = key_due(g->purge_at, KIND_GENERATION, &id);
 
+    struct vs_tombstone tombstone = {.id = id, .vault = g->vault, .generation = g->number,
+                                     .deleted_at = g->deleted_at};
+
     g->state = GENERATION_PURGED;
     VS_TRY(generation_put(txn, g));
     VS_TRY(commit_discard(txn, &due));
-    VS_TRY(tombstone_put(txn, &id, g->vault, g->number, 0, g->deleted_at, principal));
+    memcpy(tombstone.deleted_by, g->deleted_by, sizeof(tombstone.deleted_by));
+    actor_name(txn->store, principal, tombstone.purged_by);
+    VS_TRY(tombstone_put(txn, &tombstone));
     VS_TRY(pending_put(txn, KIND_GENERATION, pending_generation(g->vault, g->number)));
     return audit_append(txn, &entry);
 }
@@ -297,7 +291,22 @@ struct purge {
     const struct vs_id *id;
     uint32_t generation;
     int64_t purge_at;
+    bool pending;                 /* the approval is noted, and is not the last */
 };
+
+static int purge_approve(struct commit_txn *txn, struct purge *p, const struct vs_policy *policy)
+{
+    char detail[64];
+    const struct audit_entry entry = {.vault = p->vault, .generation = p->generation,
+                                      .operation = "KeyPurgeApprove", .id = p->id,
+                                      .principal = login_name(p->login), .detail = detail};
+    uint32_t n;
+
+    VS_TRY(approval_add(txn, p->id, policy, login_name(p->login), &n));
+    p->pending = n < policy->purge_approvals;
+    snprintf(detail, sizeof(detail), "%u of %u", (unsigned)n, (unsigned)policy->purge_approvals);
+    return audit_append(txn, &entry);
+}
 
 static int purge_run(struct commit_txn *txn, void *ctx)
 {
@@ -316,11 +325,17 @@ static int purge_run(struct commit_txn *txn, void *ctx)
         return VS_NOT_FOUND;
     p->generation = live.number;
     p->purge_at = record.header.purge_at;
+    if (live.hold && record.header.state == VS_STATE_DELETED)
+        return VS_HELD;
     VS_TRY(lifecycle_next(record.header.state, record.header.prior, ACTION_PURGE, &next));
     VS_TRY(login_judge(txn->store, txn->kv, p->login, &record.header, &judged, &verbs));
     VS_TRY(policy_allows(&live.policy, &judged, verbs, ACTION_PURGE,
                          object_now(&txn->clock, &live.policy, &record.header)));
-    return purge_object(txn, &record, login_name(p->login));
+    p->pending = false;
+    if (live.policy.purge_approvals > 1 &&
+        !object_past_due(&record.header, object_now(&txn->clock, &live.policy, &record.header)))
+        VS_TRY(purge_approve(txn, p, &live.policy));
+    return p->pending ? VS_OK : purge_object(txn, &record, login_name(p->login));
 }
 
 int vs_object_purge(struct vs_store *store, uint32_t vault, struct vs_login *login,
@@ -339,6 +354,8 @@ int vs_object_purge(struct vs_store *store, uint32_t vault, struct vs_login *log
                  status == VS_HELD ? "held" : "retained", time_text(p.purge_at).text);
         audit_refusal(store, &entry);
     }
+    if (status == VS_OK && p.pending)
+        return VS_PENDING;
     if (status == VS_OK)
         status = purge_finish(store);
     return store_result(store, __func__, status);

@@ -13,4 +13,12 @@ VS_MUST_USE int purge_generation(struct commit_txn *txn, struct generation *gene
                                  const char *principal);
 /* Does what is pending (slots to overwrite, generations to clear), of any process. */
 VS_MUST_USE int purge_finish(struct vs_store *store);
+
+/* approval.c: notes that `principal` asks for the purge; are there `wanted` of them within the
+ * window? *ret_n is how many. */
+VS_MUST_USE int approval_add(struct commit_txn *txn, const struct vs_id *id,
+                             const struct vs_policy *policy, const char *principal,
+                             uint32_t *ret_n);
+/* tombstone.c */
+VS_MUST_USE int tombstone_put(struct commit_txn *txn, const struct vs_tombstone *tombstone);
 #endif

@@ -138,6 +138,14 @@ struct key key_due(int64_t purge_at, enum schema_kind kind, const struct vs_id *
     return key;
 }
 
+struct key key_approval(const struct vs_id *id)
+{
+    struct key key = key_table(TABLE_APPROVAL);
+
+    key_raw(&key, id->b, sizeof(id->b));
+    return key;
+}
+
 struct key key_tombstone(const struct vs_id *id)
 {
     struct key key = key_table(TABLE_TOMBSTONE);

@@ -25,6 +25,7 @@ enum schema_table {
     TABLE_TOMBSTONE = 0x08,
     TABLE_PENDING = 0x09,
     TABLE_AUDIT = 0x0a,
+    TABLE_APPROVAL = 0x12,      /* who asked for a purge that takes several */
     TABLE_AUDIT_OF = 0x0e,      /* events by object */
     TABLE_USE = 0x0f,           /* how often a key was used */
 };
@@ -50,6 +51,7 @@ struct key key_object(const struct vs_id *id);
 struct key key_objects(const uint8_t tag[8]);                  /* prefix: of one generation */
 struct key key_due(int64_t purge_at, enum schema_kind kind, const struct vs_id *id);
 struct key key_tombstone(const struct vs_id *id);
+struct key key_approval(const struct vs_id *id);
 struct key key_pending(enum schema_kind kind, uint64_t what);  /* slot, or vault and generation */
 struct key key_audit(uint64_t seq);
 struct key key_audit_of(const struct vs_id *id, uint64_t seq);

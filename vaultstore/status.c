@@ -19,6 +19,7 @@ static const struct {
     {VS_REVOKED, "revoked"},
     {VS_END, "end"},
     {VS_NAME_RESERVED, "name reserved"},
+    {VS_PENDING, "more approvals needed"},
     {VS_E_NOMEM, "out of memory"},
     {VS_E_FULL, "device full"},
     {VS_E_IO, "input/output error"},

@@ -240,6 +240,7 @@ static int host_keys_derive(struct vs_store *store, const struct secret_key *roo
         {"reprieve host mix", store->keys->mix},
         {"reprieve host object", store->keys->object},
         {"reprieve host index", store->keys->index},
+        {"reprieve host head", store->keys->head},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -362,14 +363,63 @@ static int store_migrate(struct vs_store *store)
     int status = version_read(store, &version);
 
     if (status == VS_NOT_FOUND)
-        return commit_run(store, store_create, NULL);
+        return commit_run_always(store, store_create, NULL);
     VS_TRY(status);
     for (size_t i = 0; i < sizeof(migrations) / sizeof(migrations[0]); i++)
         if (migrations[i].from >= version) {
             uint32_t from = migrations[i].from;
-            VS_TRY(commit_run(store, migrations[i].run, &from));
+            VS_TRY(commit_run_always(store, migrations[i].run, &from));
         }
     return VS_OK;
+}
+
+/* ------------------------------------------------------------------ an older copy? */
+
+static int head_lost_run(struct commit_txn *txn, void *ctx)
+{
+    const struct audit_entry entry = {.operation = "HeadLost", .principal = "public",
+                                      .detail = "host.head was missing or not authentic"};
+
+    (void)ctx;
+    return audit_append(txn, &entry);
+}
+
+static int head_compare(struct vs_store *store, struct store_state *ret_state)
+{
+    AUTO(kv_txn) struct kv_txn *txn = NULL;
+    int status;
+
+    VS_TRY(kv_read(store->kv, &txn));
+    status = audit_state_read(store, txn, ret_state);
+    if (status == VS_NOT_FOUND)
+        *ret_state = (struct store_state){.audit_seq = 0};
+    else
+        VS_TRY(status);
+    return head_check(store, txn);
+}
+
+/* The mark is there before the store is of a format that has one: a later lack of it tells. */
+static int head_begin(struct vs_store *store, const char *configured)
+{
+    char key[PATH_MAX], path[PATH_MAX];
+    struct store_state state;
+    uint32_t version = 0;
+    int status, found;
+
+    VS_TRY(configured != NULL ? path_join(configured, "", key)
+                              : path_join(store->path, "/host.key", key));
+    VS_TRY(head_path(key, path, sizeof(path)));
+    VS_TRY(head_open(store, path));
+    status = version_read(store, &version);
+    if (status != VS_NOT_FOUND)
+        VS_TRY(status);
+    found = head_compare(store, &state);
+    if (found == VS_OK || store->head.fd < 0)
+        return found == VS_NOT_FOUND ? VS_OK : found;
+    if (found != VS_NOT_FOUND)
+        return found;
+    VS_TRY(head_accept(store, &state));
+    return version >= 2 ? commit_run(store, head_lost_run, NULL) : VS_OK;
 }
 
 /* ------------------------------------------------------------------ open, close */
@@ -404,10 +454,14 @@ static struct vs_store *store_new(const struct vs_options *options)
     store->path[len] = '\0';
     store->defaults = options->defaults;
     policy_settle(&store->defaults);
+    store->retention_max = options->retention_max_days != 0 ? options->retention_max_days
+                                                            : VS_RETENTION_MAX_DAYS;
+    store->name_index = options->name_index;
     store->time = options->time != NULL ? *options->time : *clock_system();
     store->trace = options->trace;
     store->on_event = options->on_event;
     commit_queue_init(&store->commits);
+    head_init(&store->head);
     pthread_rwlock_init(&store->live_lock, NULL);
     pthread_mutex_init(&store->clock_lock, NULL);
     for (size_t i = 0; i < PIN_LOCKS; i++)
@@ -437,8 +491,9 @@ static int store_open_files(struct vs_store *store, const struct vs_options *opt
     VS_TRY(keyslots_open(slots, store->sealer, &store->slots));
     if (fresh)
         VS_TRY(files_seal_modes(store));
+    VS_TRY(head_begin(store, options->host_key_path));
     VS_TRY(store_migrate(store));
-    return purge_finish(store);
+    return atomic_load(&store->head.protects) ? VS_OK : purge_finish(store);
 }
 
 int vs_store_open(const struct vs_options *options, struct vs_store **ret_store)
@@ -475,6 +530,7 @@ void vs_store_close(struct vs_store *store)
     pthread_mutex_destroy(&store->clock_lock);
     pthread_rwlock_destroy(&store->live_lock);
     commit_queue_done(&store->commits);
+    head_done(&store->head);
     free(store->path);
     free(store);
 }

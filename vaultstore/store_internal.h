@@ -11,6 +11,7 @@
 #include "auto.h"
 #include "clock.h"
 #include "commit.h"
+#include "head.h"
 #include "keyslot.h"
 #include "kv.h"
 #include "lifecycle.h"
@@ -26,6 +27,7 @@ struct host_keys {
     uint8_t mix[SEAL_KEY];      /* into every key that a PIN opens */
     uint8_t object[SEAL_KEY];   /* public objects */
     uint8_t index[SEAL_KEY];    /* terms of public objects */
+    uint8_t head[SEAL_KEY];     /* the mark in host.head */
 };
 
 struct vault {
@@ -34,6 +36,7 @@ struct vault {
     int64_t created_at;
 };
 
+enum generation_lock { GENERATION_NO_DELETE = 1, GENERATION_READ_ONLY = 2 };
 enum generation_state { GENERATION_LIVE = 0, GENERATION_DELETED = 1, GENERATION_PURGED = 2 };
 
 struct generation {
@@ -41,7 +44,8 @@ struct generation {
     uint8_t tag[8];             /* the first half of its objects' ids */
     uint64_t slot;
     uint32_t state;             /* enum generation_state */
-    uint32_t lock;              /* 0 none, else write-protected */
+    uint32_t lock;              /* enum generation_lock */
+    bool hold;                  /* nothing in it is purged, nor itself */
     int64_t created_at, deleted_at, purge_at;
     int64_t deleted_strict;     /* deleted_at on the strict clock */
     char deleted_by[VS_ACTOR_MAX];
@@ -74,6 +78,7 @@ struct process_identity {
 struct vs_store {
     char *path;
     struct vs_policy defaults;
+    uint32_t retention_max, name_index;
     struct vs_time_source time;
     void (*trace)(const char *where, const char *message);
     void (*on_event)(const struct vs_event *event);
@@ -84,6 +89,7 @@ struct vs_store {
     struct keyslots *slots;
     struct host_keys *keys;
     struct commit_queue commits;
+    struct head head;
     struct process_identity self;
 
     pthread_rwlock_t live_lock;

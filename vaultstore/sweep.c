@@ -69,6 +69,8 @@ static int sweep_object(struct commit_txn *txn, const struct sweep_entry *entry,
     VS_TRY(status);
     VS_TRY(generation_live(txn->store, txn->kv, record.header.vault, &live));
     now = object_now(&txn->clock, &live.policy, &record.header);
+    if (live.hold || live.lock != 0)
+        return VS_OK;
     if (live.number != record.header.generation || record.header.state != VS_STATE_DELETED ||
         policy_allows(&live.policy, &record.header, 0, ACTION_PURGE, now) != VS_OK ||
         record.header.purge_at > now)
@@ -94,7 +96,7 @@ static int sweep_generation(struct commit_txn *txn, const struct sweep_entry *en
     if (status == VS_NOT_FOUND)
         return commit_discard(txn, &entry->key);
     VS_TRY(status);
-    if (g.state != GENERATION_DELETED || g.purge_at > generation_now(&txn->clock, &g))
+    if (g.hold || g.lock != 0 || g.state != GENERATION_DELETED || g.purge_at > generation_now(&txn->clock, &g))
         return VS_OK;
     VS_TRY(purge_generation(txn, &g, "sweep"));
     (*purged)++;
@@ -133,8 +135,32 @@ static int sweep_all(struct vs_store *store, size_t limit, size_t rounds, size_t
     return VS_OK;
 }
 
+static int boot_run(struct commit_txn *txn, void *ctx)
+{
+    const struct audit_entry entry = {.operation = "ClockBoot", .principal = "clock",
+                                      .detail = "the first sweep of this boot"};
+
+    (void)ctx;
+    return audit_append(txn, &entry);
+}
+
+/* The strict clock goes from the first record of a boot on: where nothing else is written, a sweep
+ * sees to one. */
+static int boot_note(struct vs_store *store)
+{
+    struct clock_reading clock;
+    AUTO(kv_txn) struct kv_txn *txn = NULL;
+
+    VS_TRY(kv_read(store->kv, &txn));
+    VS_TRY(store_reading(store, txn, &clock));
+    kv_abort(txn);
+    txn = NULL;
+    return clock.booted ? commit_run(store, boot_run, NULL) : VS_OK;
+}
+
 int vs_sweep(struct vs_store *store, size_t limit, size_t *ret_purged)
 {
+    VS_TRY(store_result(store, __func__, boot_note(store)));
     return store_result(store, __func__, sweep_all(store, limit, SIZE_MAX, ret_purged));
 }
 

@@ -55,7 +55,7 @@ static int user_enter(struct commit_txn *txn, struct user_change *c)
     int status;
 
     VS_TRY(generation_enter(txn->store, txn->kv, c->login->vault, c->login, &c->live));
-    if (c->live.lock != 0)
+    if (c->live.lock >= GENERATION_READ_ONLY)
         return VS_LOCKED;
     VS_TRY(may_give(txn->store, txn->kv, c->login, &give));
     status = principal_get(txn->store, txn->kv, c->live.number, c->who, &c->principal);

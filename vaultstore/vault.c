@@ -107,6 +107,7 @@ static int generation_decode(struct reader *r, uint32_t vault, uint32_t number,
     get_text(r, g.deleted_by, sizeof(g.deleted_by));
     get_raw(r, g.label, sizeof(g.label));
     policy_decode(r, &g.policy);
+    g.hold = reader_more(r) && get_u8(r) != 0;
     g.deleted_strict = reader_more(r) ? (int64_t)get_u64(r) : g.deleted_at;
     if (!reader_end(r) || policy_check(&g.policy) != VS_OK)
         return VS_E_CORRUPT;
@@ -144,6 +145,7 @@ int generation_put(struct commit_txn *txn, const struct generation *g)
     put_text(&w, g->deleted_by);
     put_raw(&w, g->label, sizeof(g->label));
     policy_encode(&w, &g->policy);
+    put_u8(&w, g->hold ? 1 : 0);
     put_u64(&w, (uint64_t)g->deleted_strict);
     return trusted_put(txn, &key, &w);
 }
@@ -346,7 +348,8 @@ static int vault_info(struct vs_store *store, struct kv_txn *txn, uint32_t numbe
     memcpy(info.label, g.label, sizeof(info.label));
     info.policy = g.policy;
     info.created_at = vault.created_at;
-    info.write_protected = g.lock != 0;
+    info.write_protected = g.lock != 0 || g.hold || head_protects(store, txn);
+    info.read_only = g.lock >= GENERATION_READ_ONLY || head_protects(store, txn);
     VS_TRY(principal_get(store, txn, g.number, (struct who){.role = VS_ROLE_SO}, &principal));
     info.so_tries_left = tries_left(&g.policy, &principal);
     status = principal_get(store, txn, g.number, (struct who){.role = VS_ROLE_USER}, &principal);
@@ -414,6 +417,9 @@ static int init_policy(const struct vs_store *store, const struct vault_init *in
     policy.protected_since = protected ? former->policy.protected_since : 0;
     policy.purge_protection |= protected;
     VS_TRY(policy_check(&policy));
+    if (policy.retention_days > store->retention_max &&
+        (former == NULL || policy.retention_days != former->policy.retention_days))
+        return VS_POLICY;
     *ret_policy = policy;
     return VS_OK;
 }
@@ -476,7 +482,7 @@ static int init_run(struct commit_txn *txn, void *ctx)
     struct vault vault;
 
     VS_TRY(init_enter(txn, init, &vault, &former));
-    if (former.lock != 0)
+    if (former.lock != 0 || former.hold)
         return VS_LOCKED;
     VS_TRY(init_policy(txn->store, init, init->former != 0 ? &former : NULL, &fresh.policy));
     if (init->former == 0)
