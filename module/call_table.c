@@ -293,4 +293,7 @@ const struct call_row CALL_TABLE[CALL_COUNT] = {
     VENDOR(RPV_QueryAudit),
     VENDOR(RPV_VerifyAuditFrom),
     VENDOR(RPV_ListDue),
+    VENDOR(RPV_SetHold),
+    VENDOR(RPV_SetLock),
+    VENDOR(RPV_ListTombstones),
 };

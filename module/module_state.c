@@ -1,4 +1,5 @@
 /* module_state.c: start and stop of the module in this process. */
+#include "attr_table.h"
 #include "module_state.h"
 
 #include <sched.h>
@@ -110,6 +111,8 @@ static CK_RV store_open(struct module_state *state)
         .host_key_path = state->config.host_key[0] ? state->config.host_key : NULL,
         .map_size = state->config.map_size,
         .defaults = state->config.defaults,
+        .retention_max_days = state->config.retention_max_days,
+        .name_index = INDEX_LABEL,
         .trace = trace_store,
         .on_event = sink_of(state->config.audit_sink),
     };

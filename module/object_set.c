@@ -42,6 +42,8 @@ static const struct refusal {
     {VS_LOCKED, CKR_ACTION_PROHIBITED, "the object or its vault is locked: unlock it first"},
     {VS_DENIED, CKR_ACTION_PROHIBITED, "who is logged in may not do this"},
     {VS_WRONG_STATE, CKR_ACTION_PROHIBITED, "its state does not allow this"},
+    {VS_PENDING, CKR_ACTION_PROHIBITED,
+     "the approval is on record; by the vault's policy more principals must ask for the same"},
     {VS_POLICY, CKR_ATTRIBUTE_VALUE_INVALID, "the date may only move later"},
     {VS_NOT_FOUND, CKR_OBJECT_HANDLE_INVALID, "the object is gone"},
     {VS_REVOKED, CKR_OBJECT_HANDLE_INVALID, "the object is gone"},
@@ -116,11 +118,14 @@ static CK_RV rpv_recover(struct call *call, struct object *object)
 {
     struct slot *slot = call->session->slot;
     pthread_rwlock_rdlock(&slot->lock);
-    int status = vs_object_recover(module_state()->store, (uint32_t)slot->id, slot->login,
-                                   &object->header.id);
+    bool label_taken = false;
+    int status = vs_object_recover_told(module_state()->store, (uint32_t)slot->id, slot->login,
+                                        &object->header.id, &label_taken);
     pthread_rwlock_unlock(&slot->lock);
     if (status == VS_OK)
         recovered_show(call, object);
+    if (status == VS_OK && label_taken)
+        return trace_fail(CKR_OK, "recovered; another object bears its label by now");
     return lifecycle_status(status, "recover");
 }
 

@@ -142,7 +142,7 @@ static CK_RV open_allowed(struct slot *slot, bool rw)
     TRY(slot_info(slot, &info, &initialized));
     if (!initialized)
         return trace_fail(CKR_TOKEN_NOT_RECOGNIZED, "the vault is not initialised");
-    if (rw && info.write_protected)
+    if (rw && info.read_only)
         return trace_fail(CKR_TOKEN_WRITE_PROTECTED, "the vault is locked");
     return CKR_OK;
 }
