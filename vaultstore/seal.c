@@ -207,6 +207,11 @@ void sealer_free(struct sealer *sealer)
     free(sealer);
 }
 
+struct ossl_lib_ctx_st *seal_library(struct sealer *sealer)
+{
+    return sealer->library;
+}
+
 int seal_random(struct sealer *sealer, void *ret_data, size_t len)
 {
     ERR_set_mark();

@@ -169,6 +169,9 @@ VS_MUST_USE int vault_get(struct vs_store *store, struct kv_txn *txn, uint32_t n
                           struct vault *ret_vault);
 VS_MUST_USE int generation_get(struct vs_store *store, struct kv_txn *txn, uint32_t vault,
                                uint32_t number, struct generation *ret_generation);
+/* A generation record's body. */
+VS_MUST_USE int generation_decode(struct reader *r, uint32_t vault, uint32_t number,
+                                  struct generation *ret_generation);
 VS_MUST_USE int generation_put(struct commit_txn *txn, const struct generation *generation);
 VS_MUST_USE int vault_put(struct commit_txn *txn, const struct vault *vault);
 /* The live generation goes to the deleted ones, under its own policy. by: a role's name. */
@@ -186,6 +189,7 @@ VS_MUST_USE int generation_enter(struct vs_store *store, struct kv_txn *txn, uin
 /* Whose record: of a role, or of a named principal (role VS_ROLE_USER and a name). */
 struct who { enum vs_role role; const char *name; };
 const char *who_name(struct who who);
+bool user_name_fits(const char *name);                   /* user.c */
 const char *role_name(enum vs_role role);
 struct who login_who(const struct vs_login *login);      /* its name is the login's */
 /* For the audit: "so", "user", "public" or the name. NULL: public. */

@@ -92,8 +92,8 @@ static int vault_decode(struct reader *r, uint32_t number, struct vault *ret_vau
     return VS_OK;
 }
 
-static int generation_decode(struct reader *r, uint32_t vault, uint32_t number,
-                             struct generation *ret_generation)
+int generation_decode(struct reader *r, uint32_t vault, uint32_t number,
+                      struct generation *ret_generation)
 {
     struct generation g = {.vault = vault, .number = number};
 
