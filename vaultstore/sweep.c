@@ -1,5 +1,6 @@
 /* sweep.c: purging by date. */
 #include "audit.h"
+#include "content.h"
 #include "purge.h"
 #include "store_internal.h"
 
@@ -86,6 +87,7 @@ static int sweep_generation(struct commit_txn *txn, const struct sweep_entry *en
     struct generation g;
     struct reader r;
     uint32_t vault;
+    bool due;
     int status = trusted_get(txn->store, txn->kv, &entry->key, &r);
 
     if (status == VS_NOT_FOUND || status == VS_E_CORRUPT)
@@ -96,7 +98,10 @@ static int sweep_generation(struct commit_txn *txn, const struct sweep_entry *en
     if (status == VS_NOT_FOUND)
         return commit_discard(txn, &entry->key);
     VS_TRY(status);
-    if (g.hold || g.lock != 0 || g.state != GENERATION_DELETED || g.purge_at > generation_now(&txn->clock, &g))
+    if (g.lock != 0 || g.state != GENERATION_DELETED)
+        return VS_OK;
+    VS_TRY(content_past_due(txn->store, txn->kv, &txn->clock, &g, &due));
+    if (!due)
         return VS_OK;
     VS_TRY(purge_generation(txn, &g, "sweep"));
     (*purged)++;
