@@ -240,6 +240,17 @@ struct RPV_DUE {
     CK_BBOOL bHeld;              /* a hold stands: it stays */
 };
 
+/* One thing that was looked at, and what came out. */
+#define RPV_VERDICT_OK      0UL
+#define RPV_VERDICT_NOTE    1UL  /* as it should be, and worth knowing */
+#define RPV_VERDICT_WARNING 2UL
+#define RPV_VERDICT_BAD     3UL
+struct RPV_CHECK {
+    char name[24];               /* "format", "chain", "head", "objects", "clock" ... */
+    CK_ULONG ulVerdict;          /* RPV_VERDICT_ */
+    char detail[200];
+};
+
 /* A function list as in the standard: a version, then pointers. Later versions append. */
 struct RPV_FUNCTION_LIST {
     CK_VERSION version;          /* 1.1 */
@@ -308,6 +319,15 @@ struct RPV_FUNCTION_LIST {
                                  unsigned long long *pBad);
     /* What is to be purged before `until`, soonest first; *pulCount as above. */
     CK_RV (*RPV_ListDue)(long long until, struct RPV_DUE *pDue, CK_ULONG *pulCount);
+    /* Looks at the whole store: takes as long as it is large. An array as ever. */
+    CK_RV (*RPV_CheckStore)(struct RPV_CHECK *pChecks, CK_ULONG *pulCount);
+    /* The store is an older copy put back, and write-protected: the SO of one of its vaults, by
+     * its PIN, takes it as it is. CKR_ARGUMENTS_BAD: it is no such copy. */
+    CK_RV (*RPV_AcceptRollback)(CK_SLOT_ID slotID, CK_UTF8CHAR *pPin, CK_ULONG ulPinLen);
+    /* Recovers what is deleted in the session's vault, at most ulLimit objects, many at once; what
+     * the login may not recover stays deleted. */
+    CK_RV (*RPV_RecoverAll)(CK_SESSION_HANDLE hSession, CK_ULONG ulLimit,
+                            CK_ULONG *pulRecovered);
     /* A hold: nothing in the generation is purged, nor itself, and it is not initialised again. A
      * lock: 1 nothing in it is deleted, 2 nothing is changed. Generation 0: the live one. PIN: the
      * live generation's SO PIN; NULL: who is logged in to the slot, by the verbs hold and lock.
