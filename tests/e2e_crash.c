@@ -146,13 +146,22 @@ static int verify(void *ctx)
     return 0;
 }
 
-/* Lets the child run for a random while, kills it, and says whether it was the kill. */
-static void run_and_kill(fork_fn fn, struct journal *j)
+static unsigned progress(struct journal *j)
 {
+    return atomic_load(&j->operations) + atomic_load(&j->inits_done);
+}
+
+/* Lets the child run for a random while, counted in every second round from the first thing that
+ * was acknowledged to it, and kills it; only the kill may end it. */
+static void run_and_kill(fork_fn fn, struct journal *j, unsigned round)
+{
+    unsigned before = progress(j);
     pid_t pid = fork_start(fn, j);
+    for (unsigned ms = 0; round % 2 == 0 && progress(j) == before && ms < 60000; ms++)
+        usleep(1000);
     unsigned us = 3000 + (unsigned)rand_r(&j->seed) % 60000;
     if (getenv("REPRIEVE_VARIANT") != NULL)
-        us *= 20;
+        us *= 8;
     nanosleep(&(struct timespec){us / 1000000, (long)(us % 1000000) * 1000}, NULL);
     kill(pid, SIGKILL);
     int status = fork_wait(pid);
@@ -179,7 +188,7 @@ static void killed_object_operations(void **state)
                                       : (unsigned)time(NULL);
     print_message("# seed %u\n", j->seed);
     for (unsigned round = 0; round < rounds(60); round++) {
-        run_and_kill(work, j);
+        run_and_kill(work, j, round);
         CHECK(fork_run(verify, j) == 0);
         j->seed++;
     }
@@ -265,7 +274,7 @@ static void killed_inits(void **state)
     struct journal *j = journal_new(&h);
     j->seed = (unsigned)time(NULL);
     for (unsigned round = 0; round < rounds(25); round++) {
-        run_and_kill(init_loop, j);
+        run_and_kill(init_loop, j, round);
         CHECK(fork_run(verify_generations, j) == 0);
     }
     CHECK(atomic_load(&j->inits_done) > 0);

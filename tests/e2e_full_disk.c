@@ -33,7 +33,7 @@ static bool small_disk(const char *dir)
             !write_text("/proc/self/gid_map", "0 %u 1\n", gid))
             return false;
     }
-    return mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0 &&
+    return mount("none", "/", "none", MS_REC | MS_PRIVATE, NULL) == 0 &&
            mount("tmpfs", dir, "tmpfs", 0, "size=2m,mode=0700") == 0;
 }
 

@@ -523,7 +523,7 @@ static int init_attempt(struct vs_store *store, struct vault_init *init, const u
                         size_t pin_len)
 {
     AUTO(secret_key) struct secret_key former_key;
-    struct generation former;
+    struct generation former = {0};
     struct vs_policy policy;
 
     VS_TRY(init_look(store, init, &former, &policy));
