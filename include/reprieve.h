@@ -72,12 +72,26 @@ struct RPV_STORE_INFO {
 
 /* A vault's policy; every field is read by GetPolicy and written by SetPolicy. */
 struct RPV_POLICY {
-    CK_ULONG ulRetentionDays;    /* 7 to 90 */
-    CK_BBOOL bPurgeProtection;   /* one-way */
+    CK_ULONG ulRetentionDays;    /* 7 to 90, or to what the configuration allows */
+    CK_BBOOL bPurgeProtection;   /* one-way, but for 72 hours after it was switched on */
     CK_ULONG ulProfile;          /* 0 ordinary, 1 strict */
     CK_ULONG ulPinTries;         /* 3 to 100 */
     CK_ULONG ulScryptLogN;       /* 10 to 22 */
     CK_ULONG ulMinRsaBits;       /* 1024 to 16384 */
+    /* ---- since 1.1 ---- */
+    CK_ULONG ulRecoverTo;        /* 0 the prior state, 1 disabled */
+    CK_BBOOL bReserveNames;      /* a deleted object's label is not given to another */
+    CK_BBOOL bRequireBackup;     /* no use before the first backup */
+    CK_BBOOL bDisableBeforeDelete;
+    CK_BBOOL bRefuseConflicts;   /* of usages; the strict profile forces it */
+    CK_BBOOL bRefuseLegacyPadding;   /* the strict profile forces it */
+    CK_BBOOL bClockStrict;       /* no time is credited across boots */
+    CK_BBOOL bTombstoneLabels;   /* a tombstone keeps the label */
+    CK_BBOOL bNewestOnly;        /* older versions do not encrypt, wrap, sign */
+    CK_ULONG ulAuditUse;         /* 0 counted, 1 every single one */
+    CK_ULONG ulPurgeApprovals;   /* 0, 1: none needed; n: principals, at most 6 */
+    CK_ULONG ulApprovalHours;    /* 0 (24) to 720 */
+    long long protectedSince;    /* when protection was switched on; 0: from the start. Read */
 };
 
 struct RPV_VAULT_INFO {
@@ -99,6 +113,19 @@ struct RPV_GENERATION_INFO {
     char deletedBy[64];
     CK_ULONG ulObjects;
     CK_ULONG ulRecoveryLevel;    /* RPV_LEVEL_ */
+    CK_BBOOL bHold;              /* since 1.1 */
+    CK_ULONG ulLock;             /* since 1.1: as CKA_RPV_LOCK */
+};
+
+/* What is left of a purged object, or of a generation. */
+struct RPV_TOMBSTONE {
+    char uniqueId[33];           /* terminated, as all texts here */
+    CK_ULONG ulGeneration;
+    CK_OBJECT_CLASS objectClass; /* CKO_DATA (0) for a generation, too */
+    long long deletedAt, purgedAt;
+    char deletedBy[64], purgedBy[64];
+    char reason[64];             /* CKA_RPV_DELETE_REASON */
+    char label[64];              /* only where the policy kept it */
 };
 
 struct RPV_EVENT {
@@ -213,6 +240,17 @@ struct RPV_DUE {
     CK_BBOOL bHeld;              /* a hold stands: it stays */
 };
 
+/* One thing that was looked at, and what came out. */
+#define RPV_VERDICT_OK      0UL
+#define RPV_VERDICT_NOTE    1UL  /* as it should be, and worth knowing */
+#define RPV_VERDICT_WARNING 2UL
+#define RPV_VERDICT_BAD     3UL
+struct RPV_CHECK {
+    char name[24];               /* "format", "chain", "head", "objects", "clock" ... */
+    CK_ULONG ulVerdict;          /* RPV_VERDICT_ */
+    char detail[200];
+};
+
 /* A function list as in the standard: a version, then pointers. Later versions append. */
 struct RPV_FUNCTION_LIST {
     CK_VERSION version;          /* 1.1 */
@@ -246,7 +284,8 @@ struct RPV_FUNCTION_LIST {
                            CK_ULONG *pulCount);
     /* Recomputes the chain; *pBad is the first event that does not fit, 0 when all do. */
     CK_RV (*RPV_VerifyAudit)(unsigned long long *pEvents, unsigned long long *pBad);
-    /* Why the last call of this thread failed, in words; "" when it did not. */
+    /* Why the last call of this thread failed, or what there is to say of its success, in words;
+     * "" for nothing. */
     CK_RV (*RPV_GetLastReason)(char *pReason, CK_ULONG ulCapacity);
 
     /* ---- since 1.1 ---- */
@@ -280,6 +319,25 @@ struct RPV_FUNCTION_LIST {
                                  unsigned long long *pBad);
     /* What is to be purged before `until`, soonest first; *pulCount as above. */
     CK_RV (*RPV_ListDue)(long long until, struct RPV_DUE *pDue, CK_ULONG *pulCount);
+    /* Looks at the whole store: takes as long as it is large. An array as ever. */
+    CK_RV (*RPV_CheckStore)(struct RPV_CHECK *pChecks, CK_ULONG *pulCount);
+    /* The store is an older copy put back, and write-protected: the SO of one of its vaults, by
+     * its PIN, takes it as it is. CKR_ARGUMENTS_BAD: it is no such copy. */
+    CK_RV (*RPV_AcceptRollback)(CK_SLOT_ID slotID, CK_UTF8CHAR *pPin, CK_ULONG ulPinLen);
+    /* Recovers what is deleted in the session's vault, at most ulLimit objects, many at once; what
+     * the login may not recover stays deleted. */
+    CK_RV (*RPV_RecoverAll)(CK_SESSION_HANDLE hSession, CK_ULONG ulLimit,
+                            CK_ULONG *pulRecovered);
+    /* A hold: nothing in the generation is purged, nor itself, and it is not initialised again. A
+     * lock: 1 nothing in it is deleted, 2 nothing is changed. Generation 0: the live one. PIN: the
+     * live generation's SO PIN; NULL: who is logged in to the slot, by the verbs hold and lock.
+     * CKF_WRITE_PROTECTED shows either. */
+    CK_RV (*RPV_SetHold)(CK_SLOT_ID slotID, CK_ULONG ulGeneration, CK_BBOOL bHold,
+                         CK_UTF8CHAR *pPin, CK_ULONG ulPinLen);
+    CK_RV (*RPV_SetLock)(CK_SLOT_ID slotID, CK_ULONG ulGeneration, CK_ULONG ulLock,
+                         CK_UTF8CHAR *pPin, CK_ULONG ulPinLen);
+    CK_RV (*RPV_ListTombstones)(CK_SLOT_ID slotID, struct RPV_TOMBSTONE *pTombstones,
+                                CK_ULONG *pulCount);
 };
 
 #ifdef __cplusplus

@@ -379,6 +379,8 @@ struct vs_header {
     uint32_t key_version;        /* within the keys of one label, from 1 */
     uint32_t rotate_days;        /* rotated by the sweep at this age; 0: never */
     char label[VS_ACTOR_MAX];    /* of a deleted one, where the policy keeps it for the tombstone */
+    uint64_t slot;               /* in the slot file; 0: the id's own number */
+    struct vs_id successor;      /* the next version of this key; zeros: it is the newest */
 };
 
 /* A term of an index: equal terms of equal index numbers find each other. */
@@ -439,6 +441,11 @@ VS_MUST_USE int vs_object_recover(struct vs_store *store, uint32_t vault, struct
 VS_MUST_USE int vs_object_recover_told(struct vs_store *store, uint32_t vault,
                                        struct vs_login *login, const struct vs_id *id,
                                        bool *ret_label_taken);
+/* All that the login may recover, at most `limit`, many in one transaction; those that it may not
+ * stay deleted. */
+VS_MUST_USE int vs_object_recover_all(struct vs_store *store, uint32_t vault,
+                                      struct vs_login *login, size_t limit,
+                                      size_t *ret_recovered);
 /*
  * The end of a deleted object: VS_RETAINED or VS_HELD when refused (also an audit event).
  * VS_PENDING: by the policy more principals must call this within its window; this one's call is
@@ -624,6 +631,110 @@ struct vs_due {
 };
 VS_MUST_USE int vs_due_list(struct vs_store *store, int64_t until, struct vs_due *ret_due,
                             size_t cap, size_t *ret_n);
+
+/* ------------------------------------------------------------------ backup */
+
+/*
+ * A backup is a blob of objects, live and deleted ones, with all that the store knows of them; of a
+ * whole vault also its policy and its users. Its content key is sealed to the vault's own backup
+ * key, which only a login of the same generation has, or to public keys outside (escrow), or split
+ * among them so that any `threshold` of them open it. See docs/format.md.
+ *
+ * An object keeps its id. "After a purge nothing brings it back" holds here, too: an id of which
+ * this store has a tombstone, or that is past its purge date, is never restored. Another store
+ * that has no such tombstone cannot know; there an escrow blob restores what was purged here.
+ */
+#define VS_BLOB_KEYS_MAX 32u
+struct vs_blob_key { const uint8_t *data; size_t len; };   /* PEM or DER; private: PKCS#8 */
+
+struct vs_progress {
+    uint64_t done, total;            /* objects; total 0: not known */
+    const struct vs_header *object;  /* the one just looked at; NULL: none */
+    int status;                      /* of it: VS_OK done (or would be); VS_WRONG_STATE it exists;
+                                      * VS_NOT_FOUND it was purged; VS_LOCKED; VS_POLICY replacing
+                                      * it would weaken it or change its key */
+};
+/* Not 0: stop; the function returns VS_END. It must not call the store. */
+typedef int vs_progress_fn(void *ctx, const struct vs_progress *progress);
+
+struct vs_backup {
+    const struct vs_id *ids;         /* these objects; n_ids 0: the whole vault */
+    size_t n_ids;
+    const struct vs_blob_key *keys;  /* public; n_keys 0: the vault's own backup key */
+    size_t n_keys;
+    uint32_t threshold;              /* 0: 1, every key opens it alone */
+    int fd;                          /* written from where it is; the caller syncs */
+    vs_progress_fn *progress;        /* may be NULL */
+    void *ctx;
+};
+/*
+ * Needs the backup verb; in a vault of the strict profile, for keys outside, the policy verb too.
+ * One snapshot, however long it takes and whatever others change meanwhile. The event is on disk
+ * before the first byte is out; objects are marked as backed up after the last. VS_POLICY: a key
+ * that cannot be used, or a threshold. What has been written when it fails is no blob.
+ */
+VS_MUST_USE int vs_backup(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                          const struct vs_backup *backup, uint64_t *ret_objects);
+
+struct vs_blob_info {
+    uint32_t format;
+    uint8_t id[16];                  /* of the blob */
+    int64_t created_at;
+    char created_by[VS_ACTOR_MAX];
+    char serial[16];                 /* of the vault */
+    uint8_t label[32];
+    uint32_t generation;
+    bool whole;                      /* vault, else some objects */
+    uint64_t objects;
+    uint64_t audit_seq;              /* the head of the audit chain then */
+    uint8_t audit_hash[32];
+    uint32_t threshold, n_keys;
+    struct { uint32_t kind; uint8_t fingerprint[32]; } keys[VS_BLOB_KEYS_MAX];
+                                     /* kind 1: the vault's own key; 2 RSA, 3 EC: SHA-256 of the
+                                      * SubjectPublicKeyInfo */
+};
+/* What the blob says of itself, which only opening it proves. VS_E_CORRUPT, VS_E_VERSION. */
+VS_MUST_USE int vs_backup_show(struct vs_store *store, int fd, struct vs_blob_info *ret_info);
+
+/* An object out of a blob, as the caller wants it stored; its memory lives until the next one. */
+struct vs_adopted {
+    const uint8_t *attrs;
+    size_t attrs_len;
+    struct vs_term terms[VS_INDEX_MAX];
+    size_t n_terms;
+};
+/*
+ * `authentic`: the blob was made by a login of this very generation; else whoever had the public
+ * key could have made it. former: the attributes of what it would replace, or NULL. VS_POLICY.
+ * It must not call the store.
+ */
+typedef int vs_adopt_fn(void *ctx, const struct vs_header *header, bool authentic,
+                        const uint8_t *attrs, size_t attrs_len, const uint8_t *former,
+                        size_t former_len, struct vs_adopted *ret_adopted);
+
+struct vs_restore {
+    int fd;                          /* a file, read from its start, twice */
+    const struct vs_blob_key *keys;  /* private; unencrypted */
+    size_t n_keys;
+    bool replace;                    /* what exists; else nothing is restored when something does */
+    bool dry_run;
+    bool settings;                   /* the policy and the users, not the objects */
+    vs_adopt_fn *adopt;
+    vs_progress_fn *progress;        /* may be NULL; told of every object when it is checked, and
+                                      * of those with done > 0 when they are restored */
+    void *ctx;
+};
+/*
+ * Needs the restore verb; for settings the policy verb. VS_WRONG_STATE: something exists (or, with
+ * replace, cannot be replaced); progress has told what. Purged objects are left out, and told.
+ * Replacing takes attributes, dates and state of the blob, but never deletes, never takes away
+ * a hold or a lock and never brings a purge date nearer. Objects go in by transactions of some
+ * dozens: after a crash, restore again with replace. VS_POLICY: the keys given do not open it.
+ * Settings: the policy is set as vs_vault_set_policy does; users that are not there are made
+ * with their verbs and grants, and locked until vs_user_set_pin.
+ */
+VS_MUST_USE int vs_restore(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                           const struct vs_restore *restore, uint64_t *ret_restored);
 
 /* ------------------------------------------------------------------ secret memory */
 

@@ -293,4 +293,10 @@ const struct call_row CALL_TABLE[CALL_COUNT] = {
     VENDOR(RPV_QueryAudit),
     VENDOR(RPV_VerifyAuditFrom),
     VENDOR(RPV_ListDue),
+    VENDOR(RPV_CheckStore),
+    VENDOR(RPV_AcceptRollback),
+    VENDOR(RPV_RecoverAll),
+    VENDOR(RPV_SetHold),
+    VENDOR(RPV_SetLock),
+    VENDOR(RPV_ListTombstones),
 };

@@ -38,7 +38,19 @@ static const struct config_key KEYS[] = {
     WORD("spare_slot", spare_always, "auto", "always"),
     {"map_size", TYPE_SIZE, FIELD(map_size), 1ul << 18, 1ul << 40, {NULL}, WIDTH(map_size)},
     NUMBER("retention_days", defaults.retention_days, VS_RETENTION_MIN_DAYS,
-           VS_RETENTION_MAX_DAYS),
+           VS_RETENTION_LIMIT_DAYS),
+    NUMBER("retention_max_days", retention_max_days, VS_RETENTION_MAX_DAYS,
+           VS_RETENTION_LIMIT_DAYS),
+    WORD("recover_to", defaults.recover_to, "prior", "disabled"),
+    WORD("reserve_names", defaults.reserve_names, "no", "yes"),
+    WORD("require_backup", defaults.require_backup, "no", "yes"),
+    WORD("disable_before_delete", defaults.disable_before_delete, "no", "yes"),
+    WORD("refuse_conflicts", defaults.refuse_conflicts, "no", "yes"),
+    WORD("refuse_legacy_padding", defaults.refuse_legacy_padding, "no", "yes"),
+    WORD("tombstone_labels", defaults.tombstone_labels, "no", "yes"),
+    WORD("newest_only", defaults.newest_only, "no", "yes"),
+    NUMBER("purge_approvals", defaults.purge_approvals, 0, VS_APPROVALS_MAX),
+    NUMBER("approval_hours", defaults.approval_hours, 1, 720),
     WORD("purge_protection", defaults.purge_protection, "no", "yes"),
     WORD("profile", defaults.profile, "ordinary", "strict"),
     NUMBER("pin_tries", defaults.pin_tries, 3, 100),
@@ -220,9 +232,14 @@ CK_RV config_load(const char *reserved, struct config *ret_config)
 {
     struct config config = {0};
     vs_policy_default(&config.defaults);
+    config.retention_max_days = VS_RETENTION_MAX_DAYS;
     TRY(sources_read(reserved, &config));
     if (!config.store[0])
         TRY(default_store(&config));
+    if (config.defaults.retention_days > config.retention_max_days)
+        return trace_fail(reserved ? CKR_ARGUMENTS_BAD : CKR_GENERAL_ERROR,
+                          "retention_days = %u: 7 to 90, or to "
+                          "retention_max_days", (unsigned)config.defaults.retention_days);
     *ret_config = config;
     return CKR_OK;
 }

@@ -19,6 +19,7 @@ struct config {
     bool spare_always;
     size_t map_size;             /* 0: the store's default */
     struct vs_policy defaults;
+    uint32_t retention_max_days; /* what a policy may say */
 };
 CK_RV config_load(const char *reserved, struct config *ret_config);
 #endif

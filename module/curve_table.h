@@ -12,8 +12,7 @@ struct curve_row {
     const char *group;           /* OpenSSL's: a group of key type EC, else a key type */
     uint8_t oid[12];             /* DER with its tag: the form emitted */
     size_t oid_len;
-    uint8_t alias[14];           /* an object identifier from before RFC 8410, or none */
-    size_t alias_len;
+    struct curve_alias { uint8_t bytes[14]; size_t len; } alias[2];   /* accepted too */
     unsigned bits;               /* of the field */
     size_t scalar_len;           /* of a private value, in bytes */
     size_t point_len;            /* of a raw public point; EC: uncompressed */
@@ -21,6 +20,9 @@ struct curve_row {
 };
 extern const struct curve_row CURVES[];
 extern const size_t CURVES_COUNT;
+
+/* Whether this CKA_EC_PARAMS is something to show to others: DER of a name or an identifier. */
+bool curve_params_valid(const void *params, size_t len);
 
 /*
  * The row that a CKA_EC_PARAMS of a key of this type names. CKR_DOMAIN_PARAMS_INVALID: neither an

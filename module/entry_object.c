@@ -1,4 +1,6 @@
 /* entry_object.c: objects (5.7): argument checks, then one call inward. */
+#include <string.h>
+
 #include "call.h"
 #include "object_find.h"
 #include "template.h"
@@ -63,6 +65,16 @@ CK_RV C_CopyObject(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hObject, CK_ATTR
 
 /* ------------------------------------------------------------------ the end of objects */
 
+/* As much of it as a tombstone keeps. */
+static void object_label(const struct object *object, char ret_label[VS_ACTOR_MAX])
+{
+    const struct attr *label = object->attrs ? attr_set_find(object->attrs, CKA_LABEL) : NULL;
+    size_t len = label == NULL ? 0 : label->len < VS_ACTOR_MAX - 1 ? label->len : VS_ACTOR_MAX - 1;
+    if (len != 0)
+        memcpy(ret_label, label->value, len);
+    ret_label[len] = 0;
+}
+
 /* Soft delete of a live object, purge of a deleted one; the handle dies after the commit. */
 static CK_RV token_destroy(struct call *call, const struct object *object)
 {
@@ -70,9 +82,16 @@ static CK_RV token_destroy(struct call *call, const struct object *object)
     struct vs_store *store = module_state()->store;
     bool purge = object->header.state == VS_STATE_DELETED;
     pthread_rwlock_rdlock(&slot->lock);
-    int status = (purge ? vs_object_purge : vs_object_delete)(store, (uint32_t)slot->id,
-                                                              slot->login, &object->header.id);
+    char label[VS_ACTOR_MAX] = "";
+    object_label(object, label);
+    int status = purge ? vs_object_purge(store, (uint32_t)slot->id, slot->login,
+                                         &object->header.id)
+                       : vs_object_delete_labelled(store, (uint32_t)slot->id, slot->login,
+                                                   &object->header.id, label);
     pthread_rwlock_unlock(&slot->lock);
+    if (status == VS_POLICY)
+        return trace_fail(CKR_ACTION_PROHIBITED,
+                          "delete: the vault's policy wants the object disabled first");
     if (status == VS_WRONG_STATE)
         status = VS_NOT_FOUND;    /* somebody else was faster: this handle's object is gone */
     if (status == VS_OK || status == VS_NOT_FOUND)
@@ -91,10 +110,24 @@ static CK_RV destroy_allowed(const struct call *call, const struct object *objec
     return CKR_OK;
 }
 
+/* Was it deleted when this application looked last, and is live now? Then somebody else recovered
+ * it, and what was to be a purge must not delete it. */
+static CK_RV destroy_current(CK_OBJECT_HANDLE handle, const struct object *before,
+                             const struct object *object)
+{
+    if (before == NULL || before->header.state != VS_STATE_DELETED
+        || object->header.state == VS_STATE_DELETED)
+        return CKR_OK;
+    handle_remove(module_state()->handles, handle);
+    return trace_fail(CKR_OBJECT_HANDLE_INVALID, "the object has been recovered");
+}
+
 static CK_RV object_destroy(struct call *call, CK_OBJECT_HANDLE handle)
 {
+    AUTO(object) struct object *before = handle_get(module_state()->handles, handle);
     AUTO(object) struct object *object = NULL;
     TRY(object_get_any(call, handle, &object));
+    TRY(destroy_current(handle, before, object));
     bool token = (object->bits & OBJ_TOKEN) != 0;
     if (token && !session_rw(call->session))
         return trace_fail(CKR_SESSION_READ_ONLY, "a token object in a read-only session");

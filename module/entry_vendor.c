@@ -17,6 +17,19 @@ static struct RPV_POLICY policy_out(const struct vs_policy *policy)
         .ulPinTries = policy->pin_tries,
         .ulScryptLogN = policy->scrypt_log_n,
         .ulMinRsaBits = policy->min_rsa_bits,
+        .ulRecoverTo = policy->recover_to,
+        .bReserveNames = policy->reserve_names,
+        .bRequireBackup = policy->require_backup,
+        .bDisableBeforeDelete = policy->disable_before_delete,
+        .bRefuseConflicts = policy->refuse_conflicts,
+        .bRefuseLegacyPadding = policy->refuse_legacy_padding,
+        .bClockStrict = policy->clock_strict,
+        .bTombstoneLabels = policy->tombstone_labels,
+        .bNewestOnly = policy->newest_only,
+        .ulAuditUse = policy->audit_use,
+        .ulPurgeApprovals = policy->purge_approvals,
+        .ulApprovalHours = policy->approval_hours,
+        .protectedSince = policy->protected_since,
     };
 }
 
@@ -25,7 +38,8 @@ static CK_RV policy_in(const struct RPV_POLICY *policy, struct vs_policy *ret_po
 {
     struct RPV_POLICY in;
     memcpy(&in, policy, sizeof(in));
-    if ((in.ulRetentionDays | in.ulProfile | in.ulPinTries | in.ulScryptLogN | in.ulMinRsaBits) >
+    if ((in.ulRetentionDays | in.ulProfile | in.ulPinTries | in.ulScryptLogN | in.ulMinRsaBits |
+         in.ulRecoverTo | in.ulAuditUse | in.ulPurgeApprovals | in.ulApprovalHours) >
         UINT32_MAX)
         return trace_fail(CKR_ARGUMENTS_BAD, "the policy is out of range");
     *ret_policy = (struct vs_policy){
@@ -35,6 +49,18 @@ static CK_RV policy_in(const struct RPV_POLICY *policy, struct vs_policy *ret_po
         .pin_tries = (uint32_t)in.ulPinTries,
         .scrypt_log_n = (uint32_t)in.ulScryptLogN,
         .min_rsa_bits = (uint32_t)in.ulMinRsaBits,
+        .recover_to = (uint32_t)in.ulRecoverTo,
+        .reserve_names = in.bReserveNames != CK_FALSE,
+        .require_backup = in.bRequireBackup != CK_FALSE,
+        .disable_before_delete = in.bDisableBeforeDelete != CK_FALSE,
+        .refuse_conflicts = in.bRefuseConflicts != CK_FALSE,
+        .refuse_legacy_padding = in.bRefuseLegacyPadding != CK_FALSE,
+        .clock_strict = in.bClockStrict != CK_FALSE,
+        .tombstone_labels = in.bTombstoneLabels != CK_FALSE,
+        .newest_only = in.bNewestOnly != CK_FALSE,
+        .audit_use = (uint32_t)in.ulAuditUse,
+        .purge_approvals = (uint32_t)in.ulPurgeApprovals,
+        .approval_hours = (uint32_t)in.ulApprovalHours,
     };
     return CKR_OK;
 }
@@ -80,6 +106,8 @@ static struct RPV_GENERATION_INFO generation_out(const struct vs_generation_info
         .purgeAt = info->purge_at,
         .ulObjects = info->objects,
         .ulRecoveryLevel = info->recovery_level,
+        .bHold = info->hold,
+        .ulLock = info->lock,
     };
     label_out(out.label, info->label);
     memcpy(out.deletedBy, info->deleted_by, sizeof(out.deletedBy));

@@ -13,7 +13,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "module_state.h"
+
 #define INDEX_BITS 24u
+#define START_SHIFT 56u          /* above the generation: how often the module was started */
 #define CHUNK_ENTRIES 256u
 #define CHUNKS (1u << (INDEX_BITS - 8))
 #define SESSION_SHARDS 16u
@@ -50,6 +53,7 @@ struct id_map {
 struct handle_table {
     struct shard shards[SHARDS];
     struct id_map ids;
+    CK_OBJECT_HANDLE base;       /* the same in every handle */
     _Atomic uint64_t epoch;
     _Atomic uint32_t next_chunk;
     struct entry *_Atomic chunks[CHUNKS];
@@ -83,7 +87,7 @@ static struct entry *entry_at(struct handle_table *table, uint32_t index)
 static struct entry *entry_of(struct handle_table *table, CK_OBJECT_HANDLE handle)
 {
     uint32_t generation = (uint32_t)(handle >> INDEX_BITS);
-    if (handle >> INDEX_BITS != generation || !(generation & 1))
+    if (handle >> START_SHIFT != table->base >> START_SHIFT || !(generation & 1))
         return NULL;
     struct entry *entry = entry_at(table, (uint32_t)handle & ((1u << INDEX_BITS) - 1));
     if (!entry)
@@ -219,6 +223,7 @@ CK_RV handle_table_new(struct handle_table **ret_table)
         table->shards[i].free = NONE;
     }
     pthread_mutex_init(&table->ids.lock, NULL);
+    table->base = (CK_OBJECT_HANDLE)(module_starts() - 1) << START_SHIFT;
     *ret_table = table;
     return CKR_OK;
 }
@@ -246,15 +251,18 @@ void handle_table_free(struct handle_table *table)
     free(table);
 }
 
-/* The entry becomes live; the handle names it. */
-static CK_RV handle_make(struct handle_table *table, struct object *object)
+/* The entry becomes live; the handle names it. From then on another thread may end the object. */
+static CK_RV handle_make(struct handle_table *table, struct object *object,
+                         CK_OBJECT_HANDLE *ret_handle)
 {
     uint32_t index = 0;
     TRY(shard_take(table, shard_of(table, object->session), &index));
     struct entry *entry = entry_at(table, index);
     entry_lock(entry);
     entry->generation++;
-    object->handle = ((CK_OBJECT_HANDLE)entry->generation << INDEX_BITS) | index;
+    object->handle =
+        table->base | ((CK_OBJECT_HANDLE)entry->generation << INDEX_BITS) | index;
+    *ret_handle = object->handle;
     entry->object = object;
     entry_unlock(entry);
     return CKR_OK;
@@ -265,25 +273,29 @@ static CK_RV token_add(struct handle_table *table, struct object *object, CK_OBJ
     struct id_map *map = &table->ids;
     TRY(id_reserve(map));
     struct id_slot *at = id_find(map, object->slot, &object->header.id);
-    if (at->handle > REMOVED) {
+    struct entry *entry = at->handle > REMOVED ? entry_of(table, at->handle) : NULL;
+    if (entry) {
+        bool same = (entry->object->header.state == VS_STATE_DELETED) ==
+                    (object->header.state == VS_STATE_DELETED);
+        entry_unlock(entry);
+        if (!same)
+            return CKR_OBJECT_HANDLE_INVALID;
         *handle = at->handle;
         object_unref(object);
         return CKR_OK;
     }
-    TRY(handle_make(table, object));
-    map->used += at->handle != REMOVED;
-    *at = (struct id_slot){object->slot, object->header.id, object->handle};
-    *handle = object->handle;
+    struct id_slot made = {object->slot, object->header.id, 0};
+    TRY(handle_make(table, object, &made.handle));
+    map->used += at->handle == 0;
+    *at = made;
+    *handle = made.handle;
     return CKR_OK;
 }
 
 CK_RV handle_add(struct handle_table *table, struct object *object, CK_OBJECT_HANDLE *ret_handle)
 {
-    if (object->session) {
-        TRY(handle_make(table, object));
-        *ret_handle = object->handle;
-        return CKR_OK;
-    }
+    if (object->session)
+        return handle_make(table, object, ret_handle);
     pthread_mutex_lock(&table->ids.lock);
     CK_RV rv = token_add(table, object, ret_handle);
     pthread_mutex_unlock(&table->ids.lock);

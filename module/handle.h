@@ -11,7 +11,9 @@ struct handle_table;
 CK_RV handle_table_new(struct handle_table **ret_table);
 void handle_table_free(struct handle_table *table);   /* drops every object */
 /* Takes over the caller's reference. Sets object->handle. A token object that has a handle
- * already (another thread found it first) gets that one, and the reference is dropped. */
+ * already (another thread found it first) gets that one, and the reference is dropped; if that is a
+ * handle from before the object was deleted or recovered: CKR_OBJECT_HANDLE_INVALID, and the
+ * reference stays the caller's. */
 CK_RV handle_add(struct handle_table *table, struct object *object, CK_OBJECT_HANDLE *ret_handle);
 /* A reference to the current snapshot, or NULL. */
 struct object *handle_get(struct handle_table *table, CK_OBJECT_HANDLE handle);

@@ -19,8 +19,8 @@ static CK_RV secret_complete(struct attr_list *list)
     if (given == len)
         return CKR_OK;
     if (given != CK_UNAVAILABLE_INFORMATION)
-        return trace_fail(CKR_TEMPLATE_INCONSISTENT, "CKA_VALUE has %lu bytes, CKA_VALUE_LEN says %lu",
-                          len, given);
+        return trace_fail(CKR_TEMPLATE_INCONSISTENT,
+                          "CKA_VALUE has %lu bytes, CKA_VALUE_LEN says %lu", len, given);
     return attr_put_ulong(list, CKA_VALUE_LEN, len);
 }
 

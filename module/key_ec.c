@@ -6,6 +6,7 @@
 #include "key_parts.h"
 #include "ossl.h"
 #include "ossl_auto.h"
+#include "ossl_provider.h"
 #include "trace.h"
 
 CK_RV ec_curve(struct attr_view view, const struct curve_row **ret_curve)
@@ -14,6 +15,16 @@ CK_RV ec_curve(struct attr_view view, const struct curve_row **ret_curve)
     if (!params)
         return trace_fail(CKR_TEMPLATE_INCOMPLETE, "CKA_EC_PARAMS is missing");
     return curve_find(view_ulong(view, CKA_KEY_TYPE), params->value, params->len, ret_curve);
+}
+
+/* The caller's own words stay, unless they are a mistake that only we understand. */
+static CK_RV params_complete(struct attr_list *list, const struct curve_row **ret_curve)
+{
+    TRY(ec_curve(view_of_list(list), ret_curve));
+    const struct attr *params = view_find(view_of_list(list), CKA_EC_PARAMS);
+    if (curve_params_valid(params->value, params->len))
+        return CKR_OK;
+    return attr_put(list, CKA_EC_PARAMS, (*ret_curve)->oid, (*ret_curve)->oid_len);
 }
 
 static bool point_form(const struct curve_row *curve, struct der point)
@@ -59,11 +70,11 @@ CK_RV ec_pkey_from(const struct curve_row *curve, struct der point, const struct
 {
     if (curve->key_type == CKK_EC)
         return weierstrass_pkey(curve, point, private, ret_pkey);
+    const char *type = ossl_key_type(curve->group);
     EVP_PKEY *pkey =
-        private ? EVP_PKEY_new_raw_private_key_ex(ossl_libctx(), curve->group, NULL, private->value,
+        private ? EVP_PKEY_new_raw_private_key_ex(ossl_libctx(), type, NULL, private->value,
                                                   private->len)
-                : EVP_PKEY_new_raw_public_key_ex(ossl_libctx(), curve->group, NULL, point.p,
-                                                 point.n);
+                : EVP_PKEY_new_raw_public_key_ex(ossl_libctx(), type, NULL, point.p, point.n);
     if (!pkey)
         return ossl_fail(CKR_ATTRIBUTE_VALUE_INVALID, curve->name);
     *ret_pkey = pkey;
@@ -130,7 +141,7 @@ CK_RV ec_public_complete(struct attr_list *list)
 {
     const struct curve_row *curve;
     uint8_t bytes[CURVE_POINT_MAX];
-    TRY(ec_curve(view_of_list(list), &curve));
+    TRY(params_complete(list, &curve));
     const struct attr *given = view_find(view_of_list(list), CKA_EC_POINT);
     if (!given)
         return trace_fail(CKR_TEMPLATE_INCOMPLETE, "CKA_EC_POINT is missing");
@@ -178,7 +189,7 @@ CK_RV ec_private_complete(struct attr_list *list)
 {
     const struct curve_row *curve;
     uint8_t bytes[CURVE_POINT_MAX], normal[CURVE_POINT_MAX];
-    TRY(ec_curve(view_of_list(list), &curve));
+    TRY(params_complete(list, &curve));
     const struct attr *value = view_find(view_of_list(list), CKA_VALUE);
     if (!value)
         return trace_fail(CKR_TEMPLATE_INCOMPLETE, "CKA_VALUE is missing");

@@ -144,7 +144,7 @@ void pkey_parts_number(struct pkey_parts *parts, const char *name, const uint8_t
 CK_RV pkey_parts_new(struct pkey_parts *parts, const char *type, int selection,
                      EVP_PKEY **ret_pkey)
 {
-    AUTO(evp_pkey_ctx) EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(ossl_libctx(), type, NULL);
+    AUTO(evp_pkey_ctx) EVP_PKEY_CTX *ctx = ossl_pkey_ctx(type);
     parts->params[parts->n] = OSSL_PARAM_construct_end();
     EVP_PKEY *pkey = NULL;
     if (!ctx || EVP_PKEY_fromdata_init(ctx) != 1 ||

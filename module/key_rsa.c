@@ -133,8 +133,8 @@ static bool exponents_fit(struct rsa_numbers *x, const BIGNUM *e)
            BN_cmp(power, base) == 0;
 }
 
-/* A private key may come without its public exponent: it is one of the few that are in use, or, when
- * the primes are there, d's inverse. */
+/* A private key may come without its public exponent: it is one of the few that are in use, or,
+ * when the primes are there, d's inverse. */
 static CK_RV exponent_find(struct rsa_numbers *x)
 {
     static const BN_ULONG usual[] = {65537, 3, 17, 5, 257};
@@ -164,7 +164,8 @@ static bool factor_try(struct rsa_numbers *x, BN_ULONG base, const BIGNUM *odd, 
     AUTO(bn) BIGNUM *square = BN_new();
     AUTO(bn) BIGNUM *minus_one = BN_dup(x->part[RSA_N]);
     const BIGNUM *n = x->part[RSA_N];
-    if (!root || !square || !minus_one || !BN_sub_word(minus_one, 1) || !BN_set_word(square, base) ||
+    if (!root || !square || !minus_one || !BN_sub_word(minus_one, 1) ||
+        !BN_set_word(square, base) ||
         !BN_mod_exp_mont_consttime(root, square, odd, n, x->ctx, NULL))
         return false;
     for (int i = 0; i < twos && !BN_is_one(root) && BN_cmp(root, minus_one) != 0; i++) {

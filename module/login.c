@@ -42,20 +42,21 @@ static CK_RV login_allowed(struct slot *slot, const struct login_kind *kind)
                    : CKR_OK;
 }
 
-/* The login takes effect, unless a read-only session was opened during the check of the PIN. */
+/* The login takes effect, unless a read-only session was opened during the check of the PIN.
+ * slot->lock comes before slot->mutex, as wherever both are held. */
 static CK_RV login_install(struct slot *slot, const struct login_kind *kind, struct vs_login *login)
 {
+    pthread_rwlock_wrlock(&slot->lock);
     pthread_mutex_lock(&slot->mutex);
     bool refused = kind->role == LOGIN_SO && read_only_exists(slot);
     if (!refused) {
-        pthread_rwlock_wrlock(&slot->lock);
         slot->login = login;
         atomic_store(&slot->verbs, login_verbs_of(login));
-        pthread_rwlock_unlock(&slot->lock);
         atomic_fetch_add(&slot->login_epoch, 1);
         atomic_store(&slot->role, kind->role);
     }
     pthread_mutex_unlock(&slot->mutex);
+    pthread_rwlock_unlock(&slot->lock);
     if (!refused)
         return CKR_OK;
     vs_logout(login);

@@ -1,15 +1,13 @@
 /* See mech_asym.h. */
 #include "mech_asym.h"
 
-#include <string.h>
-
 CK_RV asym_ready(struct crypto *c, int (*init)(EVP_PKEY_CTX *), struct asym_ctx **ret_ctx)
 {
     if (!c->ctx) {
-        struct asym_ctx *ctx = vs_secret_alloc(sizeof *ctx);
+        /* Not secret memory: leak checkers would lose the contexts in it, which are the heap's. */
+        struct asym_ctx *ctx = OPENSSL_zalloc(sizeof *ctx);
         if (!ctx)
             return CKR_HOST_MEMORY;
-        memset(ctx, 0, sizeof *ctx);
         c->ctx = ctx;
         ctx->pkey = EVP_PKEY_CTX_new_from_pkey(ossl_libctx(), c->key->pkey, NULL);
         if (!ctx->pkey || init(ctx->pkey) != 1)
@@ -26,7 +24,7 @@ void asym_ctx_free(void *memory)
         return;
     EVP_PKEY_CTX_free(ctx->pkey);
     EVP_MD_CTX_free(ctx->md);
-    vs_secret_free(ctx, sizeof *ctx);
+    OPENSSL_clear_free(ctx, sizeof *ctx);
 }
 
 CK_RV asym_drop(struct crypto *c, CK_RV rv)

@@ -16,8 +16,7 @@ static CK_RV pair_make(const struct curve_row *curve, EVP_PKEY **ret_pkey)
                                          (char *)(uintptr_t)curve->group, 0),
         OSSL_PARAM_construct_end(),
     };
-    AUTO(evp_pkey_ctx) EVP_PKEY_CTX *ctx =
-        EVP_PKEY_CTX_new_from_name(ossl_libctx(), group ? "EC" : curve->group, NULL);
+    AUTO(evp_pkey_ctx) EVP_PKEY_CTX *ctx = ossl_pkey_ctx(group ? "EC" : curve->group);
     if (!ctx || EVP_PKEY_keygen_init(ctx) != 1 ||
         (group && EVP_PKEY_CTX_set_params(ctx, params) != 1) ||
         EVP_PKEY_generate(ctx, ret_pkey) != 1)

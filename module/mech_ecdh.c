@@ -5,7 +5,7 @@
 
 #include "trace.h"
 
-/* The derivations: hash(secret, counter, info) of X9.63, hash(counter, secret, info) of SP 800-56A. */
+/* The derivations: hash(secret, counter, info) in X9.63; SP 800-56A puts the counter first. */
 struct kdf_row { CK_EC_KDF_TYPE kdf; enum digest_id hash; bool counter_first; };
 static const struct kdf_row KDFS[] = {
     {CKD_SHA1_KDF, DIGEST_SHA1, false},
@@ -65,7 +65,7 @@ static CK_RV peer_new(const struct crypto *c, EVP_PKEY **ret_peer)
     return rv == CKR_ATTRIBUTE_VALUE_INVALID ? CKR_MECHANISM_PARAM_INVALID : rv;
 }
 
-/* All zeros is what a point of small order gives on a Montgomery curve. */
+/* What a point of small order gives on a Montgomery curve (elsewhere it is a coordinate). */
 static bool all_zero(const uint8_t *bytes, size_t len)
 {
     uint8_t any = 0;
@@ -87,7 +87,8 @@ static CK_RV agree(const struct crypto *c, struct secret *ret_shared)
     if (!ctx || EVP_PKEY_derive_init(ctx) != 1)
         return ossl_fail(CKR_FUNCTION_FAILED, c->mech->name);
     if (EVP_PKEY_derive_set_peer_ex(ctx, peer, 0) != 1 ||
-        EVP_PKEY_derive(ctx, ret_shared->data, &len) != 1 || all_zero(ret_shared->data, len))
+        EVP_PKEY_derive(ctx, ret_shared->data, &len) != 1 ||
+        (c->key->key_type == CKK_EC_MONTGOMERY && all_zero(ret_shared->data, len)))
         return ossl_fail(CKR_MECHANISM_PARAM_INVALID, c->mech->name);
     ret_shared->len = len;
     return CKR_OK;

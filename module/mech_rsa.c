@@ -292,7 +292,7 @@ static CK_RV rsa_pair(const struct mech_row *mech, const struct mech_param *para
     (void)param;
     TRY(keygen_bits(public_key, &bits));
     TRY(keygen_exponent(public_key, &e));
-    ctx = EVP_PKEY_CTX_new_from_name(ossl_libctx(), "RSA", NULL);
+    ctx = ossl_pkey_ctx("RSA");
     if (!ctx || EVP_PKEY_keygen_init(ctx) != 1 ||
         EVP_PKEY_CTX_set_rsa_keygen_bits(ctx, (int)bits) != 1 ||
         EVP_PKEY_CTX_set1_rsa_keygen_pubexp(ctx, e) != 1 || EVP_PKEY_generate(ctx, &pkey) != 1)

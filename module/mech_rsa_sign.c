@@ -183,7 +183,7 @@ static CK_RV hash_verify(struct crypto *c, const uint8_t *data, size_t len,
 
 #define HASH_OPS(begin_function)                                                                   \
     {                                                                                              \
-        .begin = begin_function, .size = signature_size, .update = asym_hash_update,                    \
+        .begin = begin_function, .size = signature_size, .update = asym_hash_update,               \
         .sign_final = hash_sign_final, .verify_final = hash_verify_final, .sign = hash_sign,       \
         .verify = hash_verify,                                                                     \
     }

@@ -1,4 +1,5 @@
 /* module_state.c: start and stop of the module in this process. */
+#include "attr_table.h"
 #include "module_state.h"
 
 #include <sched.h>
@@ -20,6 +21,8 @@ static struct module_root *_Atomic root_page;
 /* The states made in this process and, in a child, its parents': those are never touched, as is one
  * abandoned at exit. Lost on purpose, which leak checkers should not take for a mistake. */
 static struct module_state *_Atomic known_states;
+/* Survives C_Finalize and fork, so that handles from before mean nothing after. */
+static _Atomic unsigned starts;
 
 static struct module_root *root_map(void)
 {
@@ -68,6 +71,11 @@ struct module_state *module_state(void)
     return root ? atomic_load(&root->state) : NULL;
 }
 
+unsigned module_starts(void)
+{
+    return atomic_load(&starts);
+}
+
 bool module_is_open(void)
 {
     struct module_root *root = module_root();
@@ -88,13 +96,12 @@ static void state_free(struct module_state *state)
     free(state);
 }
 
-/* When the host finalises from its own exit handler OpenSSL may have gone: what holds its contexts
- * is left to the end of the process, which is near. */
+/* When the host finalises from its own exit handler OpenSSL may have gone: what holds its contexts,
+ * in the store too, is left to the end of the process, which is near. Only the logins go. */
 static void state_abandon(struct module_state *state)
 {
     session_pool_end_searches(state->sessions);
     slot_table_free(state->slots);
-    vs_store_close(state->store);
 }
 
 static CK_RV store_open(struct module_state *state)
@@ -104,6 +111,8 @@ static CK_RV store_open(struct module_state *state)
         .host_key_path = state->config.host_key[0] ? state->config.host_key : NULL,
         .map_size = state->config.map_size,
         .defaults = state->config.defaults,
+        .retention_max_days = state->config.retention_max_days,
+        .name_index = INDEX_LABEL,
         .trace = trace_store,
         .on_event = sink_of(state->config.audit_sink),
     };
@@ -137,6 +146,7 @@ static CK_RV start_locked(struct module_root *root, const char *reserved)
     struct module_state *state = calloc(1, sizeof(*state));
     if (!state)
         return CKR_HOST_MEMORY;
+    atomic_fetch_add(&starts, 1);
     CK_RV rv = ossl_start();
     if (rv == CKR_OK) {
         rv = state_start(state, reserved);

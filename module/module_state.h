@@ -36,6 +36,8 @@ struct module_state {
 /* For use within a call, where it is never NULL. */
 struct module_state *module_state(void);
 bool module_is_open(void);
+/* How often this process and its parents have started the module: the top bits of handles. */
+unsigned module_starts(void);
 CK_RV module_start(const char *reserved);   /* C_Initialize: pReserved, or NULL */
 CK_RV module_stop(void);                    /* C_Finalize */
 #endif

@@ -174,11 +174,32 @@ CK_RV object_new_read(struct call *call, const struct vs_id *id, struct object *
     return CKR_OK;
 }
 
+/* For the audit: the call was about an object that is deleted or purged by now. */
+static void call_gone(struct call *call, const struct object *object)
+{
+    call->gone = object->header.id;
+    call->has_gone = true;
+}
+
+/* A handle got of a live object never means the deleted one: destroying that would purge it. */
+static CK_RV handle_outlived(struct call *call, const struct object *object,
+                             const struct vs_header *now)
+{
+    if (!header_deleted(now) || header_deleted(&object->header))
+        return CKR_OK;
+    call_gone(call, object);
+    handle_remove(module_state()->handles, object->handle);
+    return handle_invalid("the object has been deleted");
+}
+
 /* A new snapshot of what the store has now; the decoded key never changes and moves along. */
 static CK_RV object_reload(struct call *call, struct object *former, struct object **ret_object)
 {
-    struct object *object = NULL;
-    TRY(object_new_read(call, &former->header.id, &object));
+    AUTO(object) struct object *read = NULL;
+    TRY(object_new_read(call, &former->header.id, &read));
+    TRY(handle_outlived(call, former, &read->header));
+    struct object *object = read;
+    read = NULL;
     struct key_material *key = atomic_load(&former->key);
     if (key != NULL)
         object->key = key_material_ref(key);
@@ -194,14 +215,13 @@ static CK_RV object_peek(struct call *call, struct object *object, bool *ret_sam
     struct vs_header header;
     int status = vs_object_peek(module_state()->store, (uint32_t)object->slot, &object->header.id,
                                 &header);
-    if (status == VS_NOT_FOUND
-        || (status == VS_OK && header_deleted(&header) && !header_deleted(&object->header))) {
-        call->gone = object->header.id;
-        call->has_gone = true;
+    if (status == VS_NOT_FOUND) {
+        call_gone(call, object);
         handle_remove(module_state()->handles, object->handle);
-        return handle_invalid("the object has been deleted");
+        return handle_invalid("the object is gone");
     }
     TRY(store_status(status, "looking an object up"));
+    TRY(handle_outlived(call, object, &header));
     /* What depends on the policy changes without the object's doing. */
     *ret_same = header.version == object->header.version
              && header.recovery_level == object->header.recovery_level

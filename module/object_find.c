@@ -233,19 +233,24 @@ static bool session_object_matches(struct call *call, const struct find *find,
     return true;
 }
 
-/* The handle that this application has for it already; one from before it was deleted dies. */
-static CK_OBJECT_HANDLE handle_known(const struct find *find, const struct vs_header *header)
+/* The handle that this application has for it already; one from before it was deleted dies, one
+ * from before it was recovered goes on. */
+static CK_OBJECT_HANDLE handle_known(struct call *call, const struct find *find,
+                                     const struct vs_header *header)
 {
     struct handle_table *table = module_state()->handles;
     CK_OBJECT_HANDLE handle = handle_of_id(table, find->slot->id, &header->id);
     AUTO(object) struct object *object = handle == 0 ? NULL : handle_get(table, handle);
     if (object == NULL)
         return 0;
-    if (header->state == VS_STATE_DELETED && object->header.state != VS_STATE_DELETED) {
-        handle_remove(table, handle);
-        return 0;
-    }
-    return handle;
+    bool was_deleted = object->header.state == VS_STATE_DELETED;
+    if (was_deleted == (header->state == VS_STATE_DELETED))
+        return handle;
+    AUTO(object) struct object *recovered = NULL;
+    if (was_deleted && object_get_any(call, handle, &recovered) == CKR_OK)
+        return handle;
+    handle_remove(table, handle);
+    return 0;
 }
 
 /* 0 in *ret_handle: it is not wanted after all. */
@@ -263,7 +268,7 @@ static CK_RV token_candidate(struct call *call, struct find *find, const struct 
         || !(header.is_private ? find->want_private : find->want_public)
         || (header.is_private && !slot_may(find->slot, id, find->verbs)))
         return CKR_OK;
-    CK_OBJECT_HANDLE known = handle_known(find, &header);
+    CK_OBJECT_HANDLE known = handle_known(call, find, &header);
     if (find->n_residual == 0 && known != 0) {
         *ret_handle = known;
         return CKR_OK;
@@ -274,15 +279,17 @@ static CK_RV token_candidate(struct call *call, struct find *find, const struct 
     if (rv == CKR_OBJECT_HANDLE_INVALID)
         return CKR_OK;
     TRY(rv);
-    if (!residual_matches(call, find, object))
+    if ((object->header.state == VS_STATE_DELETED) != find->deleted
+        || !residual_matches(call, find, object))
         return CKR_OK;
     if (known != 0) {
         *ret_handle = known;
         return CKR_OK;
     }
-    TRY(handle_add(module_state()->handles, object, ret_handle));
-    object = NULL;
-    return CKR_OK;
+    rv = handle_add(module_state()->handles, object, ret_handle);
+    if (rv == CKR_OK)
+        object = NULL;
+    return rv == CKR_OBJECT_HANDLE_INVALID ? CKR_OK : rv;
 }
 
 static CK_RV ids_refill(struct find *find)

@@ -71,7 +71,7 @@ CK_RV object_may_make(struct call *call, const struct attr_list *list)
         return trace_fail(CKR_SESSION_READ_ONLY, "a token object needs a read-write session");
     struct vs_vault_info info;
     TRY(slot_info(session->slot, &info, NULL));
-    return info.write_protected ? CKR_TOKEN_WRITE_PROTECTED : CKR_OK;
+    return info.read_only ? CKR_TOKEN_WRITE_PROTECTED : CKR_OK;
 }
 
 static CK_RV making_begin(struct call *call, struct attr_list *list, enum vs_origin origin,

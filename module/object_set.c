@@ -5,7 +5,7 @@
 #include "call.h"
 #include "template.h"
 
-#define SET_TRIES 8
+#define SET_TRIES 64      /* each failure is somebody else's success */
 
 /* ------------------------------------------------------------------ lifecycle */
 
@@ -30,23 +30,31 @@ static CK_RV prohibited(const char *why)
     return trace_fail(CKR_ACTION_PROHIBITED, "%s", why);
 }
 
+/* What the store refuses, in words a person can act on. */
+static const struct refusal {
+    int status;
+    CK_RV rv;
+    const char *why;
+} REFUSALS[] = {
+    {VS_RETAINED, CKR_ACTION_PROHIBITED,
+     "purge protection keeps it until its purge date (CKA_RPV_PURGE_AT); it can be recovered"},
+    {VS_HELD, CKR_ACTION_PROHIBITED, "a hold stands: release it first"},
+    {VS_LOCKED, CKR_ACTION_PROHIBITED, "the object or its vault is locked: unlock it first"},
+    {VS_DENIED, CKR_ACTION_PROHIBITED, "who is logged in may not do this"},
+    {VS_WRONG_STATE, CKR_ACTION_PROHIBITED, "its state does not allow this"},
+    {VS_PENDING, CKR_ACTION_PROHIBITED,
+     "the approval is on record; by the vault's policy more principals must ask for the same"},
+    {VS_POLICY, CKR_ATTRIBUTE_VALUE_INVALID, "the date may only move later"},
+    {VS_NOT_FOUND, CKR_OBJECT_HANDLE_INVALID, "the object is gone"},
+    {VS_REVOKED, CKR_OBJECT_HANDLE_INVALID, "the object is gone"},
+};
+
 CK_RV lifecycle_status(int status, const char *what)
 {
-    switch (status) {
-    case VS_RETAINED:
-    case VS_HELD:
-    case VS_LOCKED:
-    case VS_DENIED:
-    case VS_WRONG_STATE:
-        return trace_fail(CKR_ACTION_PROHIBITED, "%s: %s", what, vs_status_name(status));
-    case VS_POLICY:
-        return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID, "%s: the date may only move later", what);
-    case VS_NOT_FOUND:
-    case VS_REVOKED:
-        return trace_fail(CKR_OBJECT_HANDLE_INVALID, "%s: the object is gone", what);
-    default:
-        return store_status(status, what);
-    }
+    for (size_t i = 0; i < sizeof REFUSALS / sizeof REFUSALS[0]; i++)
+        if (REFUSALS[i].status == status)
+            return trace_fail(REFUSALS[i].rv, "%s: %s", what, REFUSALS[i].why);
+    return store_status(status, what);
 }
 
 static bool digits_parse(const uint8_t *text, size_t len, int *ret_value)
@@ -81,17 +89,49 @@ static bool time_parse(const struct attr *attr, int64_t *ret_seconds)
     return true;
 }
 
-static CK_RV rpv_recover(struct slot *slot, const struct object *object)
+/* The new snapshot goes behind the handle; the key is the same. */
+static void snapshot_replace(struct object *former, struct object *object)
 {
+    object->slot = former->slot;
+    object->session = former->session;
+    struct key_material *key = atomic_load(&former->key);
+    if (key != NULL)
+        object->key = key_material_ref(key);
+    handle_replace(module_state()->handles, former->handle, object);
+}
+
+/* The handle stays good for who recovers. Unless it cannot be shown live: it would still mean the
+ * deleted object, and destroying that is a purge. */
+static void recovered_show(struct call *call, struct object *former)
+{
+    AUTO(object) struct object *object = NULL;
+    if (object_new_read(call, &former->header.id, &object) != CKR_OK
+        || object->header.state == VS_STATE_DELETED) {
+        handle_remove(module_state()->handles, former->handle);
+        return;
+    }
+    snapshot_replace(former, object);
+    object = NULL;
+}
+
+static CK_RV rpv_recover(struct call *call, struct object *object)
+{
+    struct slot *slot = call->session->slot;
     pthread_rwlock_rdlock(&slot->lock);
-    int status = vs_object_recover(module_state()->store, (uint32_t)slot->id, slot->login,
-                                   &object->header.id);
+    bool label_taken = false;
+    int status = vs_object_recover_told(module_state()->store, (uint32_t)slot->id, slot->login,
+                                        &object->header.id, &label_taken);
     pthread_rwlock_unlock(&slot->lock);
+    if (status == VS_OK)
+        recovered_show(call, object);
+    if (status == VS_OK && label_taken)
+        return trace_fail(CKR_OK, "recovered; another object bears its label by now");
     return lifecycle_status(status, "recover");
 }
 
-static CK_RV rpv_postpone(struct slot *slot, const struct object *object, int64_t purge_at)
+static CK_RV rpv_postpone(struct call *call, const struct object *object, int64_t purge_at)
 {
+    struct slot *slot = call->session->slot;
     pthread_rwlock_rdlock(&slot->lock);
     int status = vs_object_postpone(module_state()->store, (uint32_t)slot->id, slot->login,
                                     &object->header.id, purge_at);
@@ -99,24 +139,24 @@ static CK_RV rpv_postpone(struct slot *slot, const struct object *object, int64_
     return lifecycle_status(status, "a later purge");
 }
 
-static CK_RV set_deleted(struct slot *slot, const struct object *object, const struct attr *attr)
+static CK_RV set_deleted(struct call *call, struct object *object, const struct attr *attr)
 {
     if (attr->len != sizeof(CK_BBOOL) || attr->value[0] != CK_FALSE)
         return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID,
                           "CKA_RPV_DELETED can only be set to CK_FALSE");
     if (object->header.state != VS_STATE_DELETED)
         return CKR_OK;
-    return rpv_recover(slot, object);
+    return rpv_recover(call, object);
 }
 
-static CK_RV set_purge_at(struct slot *slot, const struct object *object, const struct attr *attr)
+static CK_RV set_purge_at(struct call *call, struct object *object, const struct attr *attr)
 {
     int64_t purge_at;
     if (!time_parse(attr, &purge_at))
         return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID, "CKA_RPV_PURGE_AT is no date");
     if (object->header.state != VS_STATE_DELETED)
         return prohibited("an object that is not deleted has no purge date");
-    return rpv_postpone(slot, object, purge_at);
+    return rpv_postpone(call, object, purge_at);
 }
 
 /* ------------------------------------------------------------------ what is governed */
@@ -214,9 +254,10 @@ CK_RV object_govern_take(struct attr_list *list, struct vs_govern *ret_govern)
     return CKR_OK;
 }
 
-static CK_RV rpv_govern(struct slot *slot, const struct object *object,
+static CK_RV rpv_govern(struct call *call, const struct object *object,
                         const struct vs_govern *govern)
 {
+    struct slot *slot = call->session->slot;
     pthread_rwlock_rdlock(&slot->lock);
     int status = vs_object_govern(module_state()->store, (uint32_t)slot->id, slot->login,
                                   &object->header.id, govern);
@@ -228,15 +269,15 @@ static CK_RV rpv_govern(struct slot *slot, const struct object *object,
 
 static const struct rpv_row {
     CK_ATTRIBUTE_TYPE type;
-    CK_RV (*set)(struct slot *slot, const struct object *object, const struct attr *attr);
+    CK_RV (*set)(struct call *call, struct object *object, const struct attr *attr);
 } RPV_SETTERS[] = {
     {CKA_RPV_DELETED, set_deleted},
     {CKA_RPV_PURGE_AT, set_purge_at},
 };
 
 /* What is governed goes in one transaction; recovery and a later date are each one of their own. */
-static CK_RV rpv_set(struct call *call, const struct object *object,
-                     const CK_ATTRIBUTE *attributes, CK_ULONG count)
+static CK_RV rpv_set(struct call *call, struct object *object, const CK_ATTRIBUTE *attributes,
+                     CK_ULONG count)
 {
     AUTO(attr_list) struct attr_list list;
     attr_list_init(&list);
@@ -245,40 +286,34 @@ static CK_RV rpv_set(struct call *call, const struct object *object,
     TRY(template_copy(attributes, count, &list));
     TRY(governing_read(&list, &governing, &all));
     if (all)
-        return rpv_govern(call->session->slot, object, &governing.govern);
+        return rpv_govern(call, object, &governing.govern);
     if (list.n != 1)
         return trace_fail(CKR_TEMPLATE_INCONSISTENT, "%s is set alone",
                           trace_attribute_name(list.items[0].type));
     for (size_t i = 0; i < sizeof RPV_SETTERS / sizeof RPV_SETTERS[0]; i++)
         if (RPV_SETTERS[i].type == list.items[0].type)
-            return RPV_SETTERS[i].set(call->session->slot, object, &list.items[0]);
+            return RPV_SETTERS[i].set(call, object, &list.items[0]);
     return trace_fail(CKR_ATTRIBUTE_READ_ONLY, "%s is not set",
                       trace_attribute_name(list.items[0].type));
 }
 
 /* ------------------------------------------------------------------ ordinary attributes */
 
-static CK_RV changed_set(struct call *call, const struct object *object,
-                         const CK_ATTRIBUTE *attributes, CK_ULONG count, struct attr_set **ret_set)
+/* The object as it will be: a snapshot without a handle. */
+static CK_RV object_changed(const struct object *object, struct template_context context,
+                            const CK_ATTRIBUTE *attributes, CK_ULONG count,
+                            struct object **ret_changed)
 {
     AUTO(attr_list) struct attr_list list;
     attr_list_init(&list);
-    struct vs_vault_info info;
-    struct template_context context = {.use = TEMPLATE_SET, .base = object->attrs};
-    TRY(object_context(call, &info, &context));
+    struct attr_set *attrs = NULL;
+    context.use = TEMPLATE_SET;
+    context.base = object->attrs;
     TRY(template_apply(&context, attributes, count, &list));
-    return attr_set_new(&list, ret_set);
-}
-
-/* The new snapshot goes behind the handle; the key is the same. */
-static void snapshot_replace(struct object *former, struct object *object)
-{
-    object->slot = former->slot;
-    object->session = former->session;
-    struct key_material *key = atomic_load(&former->key);
-    if (key != NULL)
-        object->key = key_material_ref(key);
-    handle_replace(module_state()->handles, former->handle, object);
+    TRY(attr_set_new(&list, &attrs));
+    TRY(object_new(attrs, ret_changed));
+    (*ret_changed)->header = object->header;
+    return CKR_OK;
 }
 
 static CK_RV token_store(struct call *call, const struct object *object, struct object *changed,
@@ -310,14 +345,12 @@ static CK_RV token_store(struct call *call, const struct object *object, struct 
 }
 
 /* VS_STALE in *ret_status: somebody else changed it meanwhile; read again. */
-static CK_RV token_set(struct call *call, struct object *object, const CK_ATTRIBUTE *attributes,
+static CK_RV token_set(struct call *call, struct object *object,
+                       const struct template_context *context, const CK_ATTRIBUTE *attributes,
                        CK_ULONG count, int *ret_status)
 {
     AUTO(object) struct object *changed = NULL;
-    struct attr_set *attrs = NULL;
-    TRY(changed_set(call, object, attributes, count, &attrs));
-    TRY(object_new(attrs, &changed));
-    changed->header = object->header;
+    TRY(object_changed(object, *context, attributes, count, &changed));
     TRY(token_store(call, object, changed, ret_status));
     if (*ret_status != VS_OK)
         return CKR_OK;
@@ -329,27 +362,24 @@ static CK_RV token_set(struct call *call, struct object *object, const CK_ATTRIB
 
 /* Two sessions may change one session object: one after the other, or a one-way attribute set by
  * one would be lost by the other. */
-static CK_RV session_object_set(struct call *call, CK_OBJECT_HANDLE handle,
+static CK_RV session_set_locked(CK_OBJECT_HANDLE handle, const struct template_context *context,
                                 const CK_ATTRIBUTE *attributes, CK_ULONG count)
 {
     AUTO(object) struct object *object = handle_get(module_state()->handles, handle);
+    struct object *changed = NULL;
     if (object == NULL)
         return CKR_OBJECT_HANDLE_INVALID;
-    struct attr_set *attrs = NULL;
-    struct object *changed = NULL;
-    TRY(changed_set(call, object, attributes, count, &attrs));
-    TRY(object_new(attrs, &changed));
-    changed->header = object->header;
+    TRY(object_changed(object, *context, attributes, count, &changed));
     snapshot_replace(object, changed);
     return CKR_OK;
 }
 
-static CK_RV session_set(struct call *call, CK_OBJECT_HANDLE handle,
-                         const CK_ATTRIBUTE *attributes, CK_ULONG count)
+static CK_RV session_set(struct slot *slot, CK_OBJECT_HANDLE handle,
+                         const struct template_context *context, const CK_ATTRIBUTE *attributes,
+                         CK_ULONG count)
 {
-    struct slot *slot = call->session->slot;
     pthread_rwlock_wrlock(&slot->lock);
-    CK_RV rv = session_object_set(call, handle, attributes, count);
+    CK_RV rv = session_set_locked(handle, context, attributes, count);
     pthread_rwlock_unlock(&slot->lock);
     return rv;
 }
@@ -375,6 +405,9 @@ CK_RV object_attributes_set(struct call *call, CK_OBJECT_HANDLE handle,
                             const CK_ATTRIBUTE *attributes, CK_ULONG count)
 {
     bool lifecycle = names_rpv(attributes, count);
+    struct vs_vault_info info;
+    struct template_context context = {0};
+    TRY(object_context(call, &info, &context));
     for (int tries = 0; tries < SET_TRIES; tries++) {
         AUTO(object) struct object *object = NULL;
         int status = VS_OK;
@@ -383,8 +416,8 @@ CK_RV object_attributes_set(struct call *call, CK_OBJECT_HANDLE handle,
         if (lifecycle)
             return rpv_set(call, object, attributes, count);
         if ((object->bits & OBJ_TOKEN) == 0)
-            return session_set(call, handle, attributes, count);
-        TRY(token_set(call, object, attributes, count, &status));
+            return session_set(call->session->slot, handle, &context, attributes, count);
+        TRY(token_set(call, object, &context, attributes, count, &status));
         if (status != VS_STALE && status != VS_WRONG_STATE)   /* deleted: the next look tells */
             return lifecycle_status(status, "changing an object");
         call->txnid = vs_store_txnid(module_state()->store);

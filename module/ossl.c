@@ -1,20 +1,20 @@
 /*
  * OpenSSL, as the module sees it. See ossl.h.
  *
- * Everything hangs off one pointer that ossl_start sets anew, so a forked child that initialises
- * again never touches what the parent had. Algorithms are fetched at first use and published
+ * Everything hangs off one pointer. A forked child that initialises makes its own and never touches
+ * what the parent had. Algorithms are fetched at first use and published
  * atomically: C_Initialize stays fast and the hot path takes no lock.
  */
 #include "ossl.h"
 
-#include <openssl/crypto.h>
 #include <openssl/err.h>
-#include <openssl/provider.h>
 #include <openssl/rand.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "ossl_provider.h"
 #include "trace.h"
 
 const struct digest_row DIGESTS[DIGEST_COUNT] = {
@@ -44,17 +44,20 @@ static const char *const CIPHER_NAMES[OSSL_CIPHER_COUNT][KEY_LENS] = {
 };
 
 struct ossl {
-    OSSL_LIB_CTX *libctx;
-    OSSL_PROVIDER *provider;
+    struct ossl_provider provider;
     EVP_MD *_Atomic mds[DIGEST_COUNT];
     EVP_CIPHER *_Atomic ciphers[OSSL_CIPHER_COUNT][KEY_LENS];
     EVP_MAC *_Atomic hmac;
     EVP_MAC *_Atomic cmac;
+    pid_t pid;                   /* of the process that made it */
+    struct ossl *made_before;    /* by its parent: never touched, only not lost to leak checkers */
 };
 
-static struct ossl *_Atomic current;
-/* In a forked child its parent's: never touched, only not lost. */
-static struct ossl *_Atomic inherited;
+static struct ossl *_Atomic current;    /* NULL: stopped */
+/* Kept from one start to the next: a thread that used a library context has OpenSSL's handlers to
+ * run when it ends, and they use the context; no lock of OpenSSL's keeps it from being freed
+ * meanwhile, and no one can know when the host's threads end. */
+static struct ossl *_Atomic made;
 
 static struct ossl *ossl_now(void)
 {
@@ -77,51 +80,41 @@ const struct digest_row *digest_by_mgf(CK_RSA_PKCS_MGF_TYPE mgf)
     return NULL;
 }
 
-static void ossl_free(struct ossl *ossl)
-{
-    for (size_t i = 0; i < DIGESTS_COUNT; i++)
-        EVP_MD_free(ossl->mds[i]);
-    for (size_t i = 0; i < OSSL_CIPHER_COUNT; i++)
-        for (size_t j = 0; j < KEY_LENS; j++)
-            EVP_CIPHER_free(ossl->ciphers[i][j]);
-    EVP_MAC_free(ossl->hmac);
-    EVP_MAC_free(ossl->cmac);
-    if (ossl->provider != NULL)
-        OSSL_PROVIDER_unload(ossl->provider);
-    OSSL_LIB_CTX_free(ossl->libctx);
-}
-
 CK_RV ossl_start(void)
 {
-    struct ossl *ossl = calloc(1, sizeof *ossl);
-    if (ossl == NULL)
-        return trace_fail(CKR_HOST_MEMORY, "no memory for OpenSSL's state");
-    ossl->libctx = OSSL_LIB_CTX_new();
-    if (ossl->libctx != NULL)
-        ossl->provider = OSSL_PROVIDER_load(ossl->libctx, "default");
-    if (ossl->provider == NULL) {
-        ossl_free(ossl);
-        free(ossl);
-        return ossl_fail(CKR_GENERAL_ERROR, "loading OpenSSL's default provider");
+    struct ossl *ossl = atomic_load(&made);
+    if (ossl == NULL || ossl->pid != getpid()) {
+        struct ossl *fresh = calloc(1, sizeof *fresh);
+        if (fresh == NULL)
+            return trace_fail(CKR_HOST_MEMORY, "no memory for OpenSSL's state");
+        CK_RV rv = ossl_provider_init(&fresh->provider);
+        if (rv != CKR_OK) {
+            free(fresh);
+            return rv;
+        }
+        fresh->pid = getpid();
+        fresh->made_before = ossl;
+        atomic_store(&made, fresh);
+        ossl = fresh;
     }
-    struct ossl *former = atomic_exchange(&current, ossl);
-    if (former != NULL)
-        atomic_store(&inherited, former);
+    atomic_store(&current, ossl);
     return CKR_OK;
 }
 
 void ossl_stop(void)
 {
-    struct ossl *ossl = atomic_exchange(&current, NULL);
-    if (ossl != NULL && OPENSSL_init_crypto(0, NULL) == 1)
-        ossl_free(ossl);
-    free(ossl);
+    atomic_store(&current, NULL);
 }
 
 OSSL_LIB_CTX *ossl_libctx(void)
 {
     struct ossl *ossl = ossl_now();
-    return ossl == NULL ? NULL : ossl->libctx;
+    return ossl == NULL ? NULL : ossl->provider.libctx;
+}
+
+EVP_PKEY_CTX *ossl_pkey_ctx(const char *type)
+{
+    return EVP_PKEY_CTX_new_from_name(ossl_libctx(), ossl_key_type(type), NULL);
 }
 
 /* A getter of a row that is fetched when first asked for; of two threads that race to fetch, the
@@ -131,7 +124,7 @@ OSSL_LIB_CTX *ossl_libctx(void)
         type *have_ = atomic_load_explicit(place, memory_order_acquire);                           \
         if (have_ != NULL)                                                                         \
             return have_;                                                                          \
-        type *made_ = type##_fetch(ossl->libctx, name, NULL);                                      \
+        type *made_ = type##_fetch(ossl->provider.libctx, name, NULL);                                      \
         if (made_ == NULL || atomic_compare_exchange_strong(place, &have_, made_)) {               \
             if (made_ == NULL)                                                                     \
                 (void)ossl_fail(CKR_GENERAL_ERROR, name);                                          \

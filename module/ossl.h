@@ -1,6 +1,7 @@
 /*
  * ossl.h: the only place that fetches from OpenSSL and drains its error queue. An own
- * OSSL_LIB_CTX with the default provider, made at C_Initialize, without a configuration file.
+ * OSSL_LIB_CTX with the default provider (see ossl_provider.h), made at C_Initialize, without a
+ * configuration file.
  */
 #ifndef OSSL_H
 #define OSSL_H
@@ -26,8 +27,11 @@ const struct digest_row *digest_by_mechanism(CK_MECHANISM_TYPE mechanism);   /* 
 const struct digest_row *digest_by_mgf(CK_RSA_PKCS_MGF_TYPE mgf);
 
 CK_RV ossl_start(void);              /* per process, at C_Initialize */
-void ossl_stop(void);                /* at C_Finalize; nothing of OpenSSL's after its exit handler */
+void ossl_stop(void);                /* at C_Finalize; what was fetched is kept for the next start */
 OSSL_LIB_CTX *ossl_libctx(void);
+/* For a key type ("RSA", "EC", "ED25519", ...): never by OpenSSL's own function, which would ask
+ * the host's engines first. NULL when it fails. */
+EVP_PKEY_CTX *ossl_pkey_ctx(const char *type);
 /* Fetched once, kept until ossl_stop; borrowed. NULL when OpenSSL has no such algorithm. */
 EVP_MD *ossl_md(const struct digest_row *digest);
 enum ossl_cipher {

@@ -1,6 +1,7 @@
 /*
  * session.c: the pool of sessions. Sessions live in chunks that are never freed before
- * C_Finalize; a handle is an index and its generation, so a stale one finds another generation.
+ * C_Finalize; a handle is an index, its generation and the module's starts, so that a stale one
+ * finds nothing.
  */
 #include "session.h"
 
@@ -10,11 +11,13 @@
 #include "trace.h"
 
 #define INDEX_BITS 16u
+#define START_SHIFT 48u
 #define CHUNK_SESSIONS 16u
 #define CHUNKS ((1u << INDEX_BITS) / CHUNK_SESSIONS)
 #define NONE UINT32_MAX
 
 struct session_pool {
+    CK_SESSION_HANDLE base;      /* the same in every handle */
     pthread_mutex_t lock;        /* guards free and n_chunks */
     uint32_t free;
     uint32_t n_chunks;
@@ -30,6 +33,7 @@ CK_RV session_pool_new(struct session_pool **ret_pool)
         return CKR_HOST_MEMORY;
     pthread_mutex_init(&pool->lock, NULL);
     pool->free = NONE;
+    pool->base = (CK_SESSION_HANDLE)(module_starts() - 1) << START_SHIFT;
     *ret_pool = pool;
     return CKR_OK;
 }
@@ -72,7 +76,7 @@ static CK_RV session_take(struct session_pool *pool, struct session **ret_sessio
         return rv;
     pthread_mutex_lock(&session->lock);
     session->generation++;
-    session->handle = ((CK_SESSION_HANDLE)session->generation << INDEX_BITS) | index;
+    session->handle = pool->base | ((CK_SESSION_HANDLE)session->generation << INDEX_BITS) | index;
     *ret_session = session;
     return CKR_OK;
 }
@@ -138,7 +142,7 @@ static CK_RV open_allowed(struct slot *slot, bool rw)
     TRY(slot_info(slot, &info, &initialized));
     if (!initialized)
         return trace_fail(CKR_TOKEN_NOT_RECOGNIZED, "the vault is not initialised");
-    if (rw && info.write_protected)
+    if (rw && info.read_only)
         return trace_fail(CKR_TOKEN_WRITE_PROTECTED, "the vault is locked");
     return CKR_OK;
 }

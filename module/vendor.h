@@ -18,4 +18,17 @@ CK_RV RPV_GrantUser(CK_SESSION_HANDLE hSession, const char *pName, CK_OBJECT_HAN
 CK_RV RPV_ListUsers(CK_SLOT_ID slotID, struct RPV_USER_INFO *pUsers, CK_ULONG *pulCount);
 CK_RV RPV_ListGrants(CK_SLOT_ID slotID, const char *pName, struct RPV_GRANT *pGrants,
                      CK_ULONG *pulCount);
+
+/* entry_govern.c */
+CK_RV RPV_SetHold(CK_SLOT_ID slotID, CK_ULONG ulGeneration, CK_BBOOL bHold, CK_UTF8CHAR *pPin,
+                  CK_ULONG ulPinLen);
+CK_RV RPV_SetLock(CK_SLOT_ID slotID, CK_ULONG ulGeneration, CK_ULONG ulLock, CK_UTF8CHAR *pPin,
+                  CK_ULONG ulPinLen);
+CK_RV RPV_ListTombstones(CK_SLOT_ID slotID, struct RPV_TOMBSTONE *pTombstones,
+                         CK_ULONG *pulCount);
+
+/* entry_health.c */
+CK_RV RPV_CheckStore(struct RPV_CHECK *pChecks, CK_ULONG *pulCount);
+CK_RV RPV_AcceptRollback(CK_SLOT_ID slotID, CK_UTF8CHAR *pPin, CK_ULONG ulPinLen);
+CK_RV RPV_RecoverAll(CK_SESSION_HANDLE hSession, CK_ULONG ulLimit, CK_ULONG *pulRecovered);
 #endif

@@ -49,7 +49,8 @@ static CK_RV aes_generate(const CK_ATTRIBUTE *usage, CK_ULONG n, CK_OBJECT_HANDL
 {
     CK_MECHANISM gen = {CKM_AES_KEY_GEN, NULL, 0};
     CK_ATTRIBUTE template[8] = {ATTR_ULONG(CKA_VALUE_LEN, 32)};
-    memcpy(template + 1, usage, n * sizeof(*usage));
+    for (CK_ULONG i = 0; i < n; i++)
+        template[1 + i] = usage[i];
     return h.f->C_GenerateKey(session, &gen, template, n + 1, ret_key);
 }
 
@@ -58,7 +59,8 @@ static CK_RV rsa_generate(CK_ATTRIBUTE *pub, CK_ULONG n_pub, CK_ATTRIBUTE *priv,
 {
     CK_MECHANISM gen = {CKM_RSA_PKCS_KEY_PAIR_GEN, NULL, 0};
     CK_ATTRIBUTE template[8] = {ATTR_ULONG(CKA_MODULUS_BITS, 2048)};
-    memcpy(template + 1, pub, n_pub * sizeof(*pub));
+    for (CK_ULONG i = 0; i < n_pub; i++)
+        template[1 + i] = pub[i];
     return h.f->C_GenerateKeyPair(session, &gen, template, n_pub + 1, priv, n_priv, ret_public,
                                   ret_private);
 }

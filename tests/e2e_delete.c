@@ -27,6 +27,34 @@ static int setup(void **state)
     return start(NULL);
 }
 
+/* A second process, forked before the module is loaded; it waits to be told. */
+static struct lockstep step;
+static pid_t other_process;
+static int delete_elsewhere(void *ctx);
+static int recover_elsewhere(void *ctx);
+
+static int start_two(const char *extra_conf, fork_fn other)
+{
+    harness_fail_hook = _fail;
+    harness_init(&h, extra_conf);
+    lockstep_init(&step);
+    other_process = fork_start(other, NULL);
+    rw = harness_start(&h);
+    return 0;
+}
+
+static int setup_delete(void **state)
+{
+    (void)state;
+    return start_two(NULL, delete_elsewhere);
+}
+
+static int setup_recover(void **state)
+{
+    (void)state;
+    return start_two("purge_protection = no\n", recover_elsewhere);
+}
+
 static int setup_unprotected(void **state)
 {
     (void)state;
@@ -324,21 +352,34 @@ static void a_running_operation_ends(void **state)
 
 /* ------------------------------------------------------------------ two processes */
 
+static CK_SESSION_HANDLE start_elsewhere(void)
+{
+    lockstep_child(&step);
+    lockstep_wait(&step);
+    harness_load(&h);
+    harness_slot(&h);
+    CK_SESSION_HANDLE session = harness_session_rw(&h);
+    harness_login(&h, session, CKU_USER);
+    return session;
+}
+
 static int delete_elsewhere(void *ctx)
 {
-    const char *label = ctx;
-    struct harness child = h;
-    harness_fail_hook = NULL;
-    child.dl = NULL;
-    harness_load(&child);
-    harness_slot(&child);
-    CK_SESSION_HANDLE session = harness_session_rw(&child);
-    harness_login(&child, session, CKU_USER);
-    CK_ATTRIBUTE wanted = ATTR_BYTES(CKA_LABEL, label, strlen(label));
-    CK_OBJECT_HANDLE key = harness_find(&child, session, &wanted, 1);
-    CK_RV rv = child.f->C_DestroyObject(session, key);
-    harness_unload(&child);
-    return rv == CKR_OK ? 0 : 1;
+    (void)ctx;
+    CK_SESSION_HANDLE session = start_elsewhere();
+    OK(h.f->C_DestroyObject(session, find(session, "elsewhere", 0)));
+    harness_unload(&h);
+    return 0;
+}
+
+static int recover_elsewhere(void *ctx)
+{
+    (void)ctx;
+    CK_SESSION_HANDLE session = start_elsewhere();
+    CK_ATTRIBUTE recover = ATTR_FALSE(CKA_RPV_DELETED);
+    OK(h.f->C_SetAttributeValue(session, find(session, "elsewhere", 1), &recover, 1));
+    harness_unload(&h);
+    return 0;
 }
 
 static void a_delete_elsewhere_is_seen_at_once(void **state)
@@ -349,7 +390,9 @@ static void a_delete_elsewhere_is_seen_at_once(void **state)
     CK_ULONG len = sizeof block;
     OK(h.f->C_EncryptInit(rw, &ecb, key));
     OK(h.f->C_EncryptUpdate(rw, block, 16, block, &len));
-    assert_int_equal(fork_run(delete_elsewhere, (void *)(uintptr_t)"elsewhere"), 0);
+    lockstep_tell(&step);
+    assert_int_equal(fork_wait(other_process), 0);
+    lockstep_done(&step);
     len = sizeof block;
     CHECK(h.f->C_EncryptUpdate(rw, block, 16, block, &len) != CKR_OK);
     EXPECT(h.f->C_EncryptInit(rw, &ecb, key), CKR_KEY_HANDLE_INVALID);
@@ -362,6 +405,18 @@ static void a_delete_elsewhere_is_seen_at_once(void **state)
     OK(SET(again, ATTR_FALSE(CKA_RPV_DELETED)));
     OK(h.f->C_EncryptInit(rw, &ecb, again));
     OK(h.f->C_Encrypt(rw, block, 16, block, &len));
+}
+
+/* What was to purge a deleted object does not delete the live one. */
+static void a_recovery_elsewhere_stops_a_purge(void **state)
+{
+    (void)state;
+    CK_OBJECT_HANDLE key = deleted_new("elsewhere");
+    lockstep_tell(&step);
+    assert_int_equal(fork_wait(other_process), 0);
+    lockstep_done(&step);
+    EXPECT(h.f->C_DestroyObject(rw, key), CKR_OBJECT_HANDLE_INVALID);
+    assert_int_equal(promise_see(&h, rw, "elsewhere"), SEEN_LIVE);
 }
 
 /* ------------------------------------------------------------------ without protection */
@@ -399,7 +454,10 @@ int main(void)
         PROTECTED(labels_may_be_used_again),
         PROTECTED(a_destroying_loop_purges_nothing),
         PROTECTED(a_running_operation_ends),
-        PROTECTED(a_delete_elsewhere_is_seen_at_once),
+        cmocka_unit_test_setup_teardown(a_delete_elsewhere_is_seen_at_once, setup_delete,
+                                        teardown),
+        cmocka_unit_test_setup_teardown(a_recovery_elsewhere_stops_a_purge, setup_recover,
+                                        teardown),
         cmocka_unit_test_setup_teardown(unprotected_purge_is_final, setup_unprotected, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

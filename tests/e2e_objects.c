@@ -1,4 +1,5 @@
 /* Objects through the loaded module: attributes, searches, copies, wrapping and unwrapping. */
+#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,12 +14,17 @@
 
 static struct harness h;
 static CK_SESSION_HANDLE rw;
+static struct lockstep step;     /* with a second process, which waits to be told */
+static pid_t other_process;
+static int elsewhere(void *ctx);
 
 static int setup(void **state)
 {
     (void)state;
     harness_fail_hook = _fail;
     harness_init(&h, NULL);
+    lockstep_init(&step);
+    other_process = fork_start(elsewhere, NULL);
     rw = harness_start(&h);
     return 0;
 }
@@ -26,6 +32,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
+    lockstep_done(&step);
     harness_done(&h);
     return 0;
 }
@@ -245,7 +252,8 @@ static void searches_match_every_attribute(void **state)
         {{ATTR_TRUE(CKA_TOKEN)}, 1, token},
         {{ATTR_FALSE(CKA_TOKEN)}, 1, session},
         {{ATTR_FALSE(CKA_SIGN)}, 1, token},
-        {{ATTR_ULONG(CKA_CLASS, CKO_SECRET_KEY), ATTR_STR(CKA_ID, "f1"), ATTR_TRUE(CKA_SIGN)}, 3, 0},
+        {{ATTR_ULONG(CKA_CLASS, CKO_SECRET_KEY), ATTR_STR(CKA_ID, "f1"), ATTR_TRUE(CKA_SIGN)},
+         3, 0},
         {{ATTR_STR(CKA_LABEL, "find"), ATTR_TRUE(CKA_SIGN), ATTR_ULONG(CKA_CLASS, CKO_SECRET_KEY),
           ATTR_ULONG(CKA_KEY_TYPE, CKK_AES)}, 4, session},
         {{ATTR_TRUE(CKA_TRUSTED)}, 1, 0},
@@ -648,18 +656,16 @@ static void the_so_trusts_a_public_key(void **state)
 static int elsewhere(void *ctx)
 {
     (void)ctx;
-    struct harness child = h;
     CK_ATTRIBUTE label = ATTR_STR(CKA_LABEL, "shared"), after = ATTR_STR(CKA_LABEL, "renamed");
-    harness_fail_hook = NULL;
-    child.dl = NULL;
-    harness_load(&child);
-    harness_slot(&child);
-    CK_SESSION_HANDLE session = harness_session_rw(&child);
-    harness_login(&child, session, CKU_USER);
-    CK_OBJECT_HANDLE key = harness_find(&child, session, &label, 1);
-    if (key == CK_INVALID_HANDLE || child.f->C_SetAttributeValue(session, key, &after, 1) != CKR_OK)
-        return 1;
-    harness_unload(&child);
+    lockstep_child(&step);
+    lockstep_wait(&step);
+    harness_load(&h);
+    harness_slot(&h);
+    CK_SESSION_HANDLE session = harness_session_rw(&h);
+    harness_login(&h, session, CKU_USER);
+    CK_OBJECT_HANDLE key = harness_find(&h, session, &label, 1);
+    OK(h.f->C_SetAttributeValue(session, key, &after, 1));
+    harness_unload(&h);
     return 0;
 }
 
@@ -669,11 +675,72 @@ static void other_processes_changes_show(void **state)
     CK_OBJECT_HANDLE key = AES_KEY(ATTR_TRUE(CKA_TOKEN), ATTR_STR(CKA_LABEL, "shared"));
     char label[16];
     CK_ULONG len = sizeof label;
-    assert_int_equal(fork_run(elsewhere, NULL), 0);
+    lockstep_tell(&step);
+    assert_int_equal(fork_wait(other_process), 0);
     OK(get(key, CKA_LABEL, label, &len));
     assert_int_equal(len, 7);
     assert_memory_equal(label, "renamed", 7);
     OK(h.f->C_DestroyObject(rw, key));
+}
+
+/* ------------------------------------------------------------------ threads */
+
+#define THREADS 4
+#define ROUNDS 40
+
+/* All change, search and use one token key, each with a session object of its own besides. */
+static CK_RV thread_round(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE shared, CK_BYTE number)
+{
+    CK_OBJECT_HANDLE own, copy, found[THREADS + 1];
+    CK_MECHANISM ecb = {CKM_AES_ECB, NULL, 0};
+    CK_BYTE block[16] = {0};
+    CK_ULONG len = sizeof block, n = 0;
+    CK_ATTRIBUTE id = ATTR_BYTES(CKA_ID, &number, 1), label = ATTR_STR(CKA_LABEL, "threads");
+    CK_RV rv = h.f->C_CreateObject(session, AES_TEMPLATE(ATTR_STR(CKA_LABEL, "threads")), &own);
+    rv = rv ? rv : h.f->C_SetAttributeValue(session, own, &id, 1);
+    rv = rv ? rv : h.f->C_SetAttributeValue(session, shared, &id, 1);
+    rv = rv ? rv : h.f->C_FindObjectsInit(session, &label, 1);
+    rv = rv ? rv : h.f->C_FindObjects(session, found, COUNT_OF(found), &n);
+    rv = rv ? rv : h.f->C_FindObjectsFinal(session);
+    rv = rv ? rv : h.f->C_EncryptInit(session, &ecb, shared);
+    rv = rv ? rv : h.f->C_Encrypt(session, block, 16, block, &len);
+    rv = rv ? rv : h.f->C_CopyObject(session, shared, TEMPLATE(ATTR_FALSE(CKA_TOKEN)), &copy);
+    rv = rv ? rv : h.f->C_DestroyObject(session, copy);
+    return rv ? rv : h.f->C_DestroyObject(session, own);
+}
+
+struct worker {
+    CK_OBJECT_HANDLE shared;
+    CK_BYTE number;
+    CK_RV rv;
+};
+
+static void *worker_run(void *ctx)
+{
+    struct worker *worker = ctx;
+    CK_SESSION_HANDLE session;
+    worker->rv = h.f->C_OpenSession(h.slot, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL,
+                                    &session);
+    for (int i = 0; i < ROUNDS && worker->rv == CKR_OK; i++)
+        worker->rv = thread_round(session, worker->shared, worker->number);
+    return NULL;
+}
+
+static void threads_share_a_key(void **state)
+{
+    (void)state;
+    pthread_t threads[THREADS];
+    struct worker workers[THREADS];
+    CK_OBJECT_HANDLE shared = AES_KEY(ATTR_TRUE(CKA_TOKEN));
+    for (CK_BYTE i = 0; i < THREADS; i++) {
+        workers[i] = (struct worker){shared, i, CKR_GENERAL_ERROR};
+        assert_int_equal(pthread_create(&threads[i], NULL, worker_run, &workers[i]), 0);
+    }
+    for (int i = 0; i < THREADS; i++) {
+        pthread_join(threads[i], NULL);
+        EXPECT(workers[i].rv, CKR_OK);
+    }
+    OK(h.f->C_DestroyObject(rw, shared));
 }
 
 int main(void)
@@ -701,6 +768,7 @@ int main(void)
         cmocka_unit_test(pairs_are_two_objects),
         cmocka_unit_test(both_sides_derive_the_same),
         cmocka_unit_test(the_so_trusts_a_public_key),
+        cmocka_unit_test(threads_share_a_key),
         cmocka_unit_test(other_processes_changes_show),
         cmocka_unit_test(prohibitions),
     };

@@ -202,7 +202,8 @@ static void race_round(struct racer *racer, CK_SESSION_HANDLE session, unsigned 
         note(race, 2, promise_purge(h, session, label));
     pthread_barrier_wait(&race->barrier);
     unsigned recovered = atomic_load(&race->won[1]), purged = atomic_load(&race->won[2]);
-    if (atomic_load(&race->won[0]) != 1 || recovered + purged != 1)
+    /* who comes to recover what is live by then finds nothing to do, which is no failure */
+    if (atomic_load(&race->won[0]) != 1 || (recovered > 0) + purged != 1)
         harness_fail(__FILE__, __LINE__, "%s: %u deleted, %u recovered, %u purged", label,
                      atomic_load(&race->won[0]), recovered, purged);
     enum seen seen = promise_see(h, session, label);

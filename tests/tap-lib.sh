@@ -74,11 +74,12 @@ tap_skip_all() {
     exit 0
 }
 
-# In a sanitizer build the runtime must come first in such a program, whose own leaks are not ours.
+# In a sanitizer build the runtime must come first in such a program, whose own faults are not ours.
 tap_host() {
     if [ -n "${REPRIEVE_PRELOAD-}" ]; then
+        tap_asan=detect_leaks=0:suppressions=$SRCDIR/tests/asan-host.supp
         env LD_PRELOAD="$REPRIEVE_PRELOAD" \
-            ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}detect_leaks=0" "$@"
+            ASAN_OPTIONS="${ASAN_OPTIONS:+$ASAN_OPTIONS:}$tap_asan" "$@"
     else
         "$@"
     fi

@@ -21,6 +21,14 @@ present() {
     done
 }
 
+# unpreloaded NAME: with a sanitizer's runtime put first in them, programs that link p11-kit hang at
+# their end, in freelocale, and its client reads past the list of mechanisms; with any module
+unpreloaded() {
+    [ -z "${REPRIEVE_PRELOAD-}" ] && return
+    tap_skip "$1" 'p11-kit and a sanitizer do not go together'
+    return 1
+}
+
 printf 'a message\n' >message
 printf '%s\n' "$user_pin" >pin
 openssl req -x509 -newkey rsa:2048 -nodes -keyout rsa.pem -out rsa.crt -days 2 \
@@ -45,7 +53,7 @@ p11() {
         p11tool --provider "$module" --batch "$@"
 }
 
-if present p11tool gnutls-bin p11tool certtool; then
+if unpreloaded GnuTLS && present GnuTLS gnutls-bin p11tool certtool; then
     tap_ok 'p11tool lists the token' says "token=$client_label" p11 --list-tokens
     tap_ok 'p11tool lists mechanisms' says CKM_RSA_PKCS p11 --list-mechanisms "$token"
     tap_ok 'p11tool generates RSA' p11 --login --generate-privkey=rsa --bits 2048 \
@@ -54,9 +62,6 @@ if present p11tool gnutls-bin p11tool certtool; then
     tap_ok 'p11tool generates ECDSA' p11 --login --generate-privkey=ecdsa --curve secp256r1 \
         --label gnutls-ec --id 0102 --outfile p11-ec.pub "$token"
     tap_ok 'openssl reads it' openssl pkey -pubin -in p11-ec.pub -noout
-    # GnuTLS 3.7 asks for a key pair by CKM_EDDSA, which makes none
-    user --keypairgen --key-type EC:edwards25519 --id 0103 --label gnutls-ed >/dev/null 2>&1
-    tap_ok 'p11tool tests Ed25519' p11 --login --test-sign "$token;object=gnutls-ed"
     tap_ok 'p11tool tests RSA' p11 --login --test-sign "$token;object=gnutls-rsa"
     tap_ok 'p11tool tests RSA-PSS' \
         p11 --login --test-sign --sign-params=rsa-pss --hash SHA256 "$token;object=gnutls-rsa"
@@ -98,6 +103,17 @@ TEMPLATE
             --load-pubkey "p11-$kind.pub" --outfile "gnutls-$kind.crt"
         tap_ok "openssl verifies it, $kind" self_signed "gnutls-$kind.crt"
     done
+    # GnuTLS 3.7 asks for such a key pair by CKM_EDDSA, which makes none
+    user --keypairgen --key-type EC:edwards25519 --id 0103 --label gnutls-ed >/dev/null 2>&1
+    user --read-object --type pubkey --id 0103 --output-file p11-ed.pub >/dev/null 2>&1
+    tap_ok 'certtool signs a certificate with Ed25519' \
+        traced env GNUTLS_PIN="$user_pin" certtool --provider "$module" \
+        --generate-self-signed --template template \
+        --load-privkey "$token;object=gnutls-ed;type=private" --load-pubkey p11-ed.pub \
+        --outfile gnutls-ed.crt
+    tap_ok 'openssl verifies it, Ed25519' self_signed gnutls-ed.crt
+    # libp11 0.4 gives up on a token that has one
+    p11 --login --delete "$token;object=gnutls-ed" >/dev/null 2>&1
     tap_ok 'p11tool deletes' p11 --login --delete "$token;object=gnutls-ec;type=private"
     tap_ok 'it is listed no more' silent gnutls-ec p11 --login --list-privkeys "$token"
 fi
@@ -268,7 +284,7 @@ plain_files() {
     fi
 }
 proxy=$libdir/p11-kit-proxy.so
-if present p11-kit 'p11-kit, util-linux' p11-kit setpriv "$proxy"; then
+if unpreloaded p11-kit && present p11-kit 'p11-kit, util-linux' p11-kit setpriv "$proxy"; then
     plain_files
     plain_kept="${REPRIEVE_CONF-} ${REPRIEVE_TRACE-} ${SOFTHSM2_CONF-}"
     if on_reprieve; then
@@ -308,7 +324,7 @@ fi
 
 # a server, and programs that reach the module through its socket
 remote=$libdir/pkcs11/p11-kit-client.so
-if present 'p11-kit remoting' 'p11-kit, p11-kit-modules' p11-kit "$remote" \
+if unpreloaded remoting && present remoting 'p11-kit, p11-kit-modules' p11-kit "$remote" \
     /usr/libexec/p11-kit/p11-kit-server; then
     traced p11-kit server --sh --provider "$module" --name "$tap_dir/socket" "$token" \
         >server.env 2>server.log

@@ -132,17 +132,20 @@ tap_ok 'the self-test' says 'No errors' user --allow-sw --test
 tap_ok 'the self-test finds nothing wrong' silent ERR user --allow-sw --test
 tap_ok 'the self-test before login' says 'No errors' tool --allow-sw --test
 for curve in prime256v1 secp384r1 secp521r1; do
-    tap_ok "the EC test on $curve" says '==> OK' user --session-rw --test-ec --id 03 --key-type "EC:$curve"
+    tap_ok "the EC test on $curve" says '==> OK' \
+        user --session-rw --test-ec --id 03 --key-type "EC:$curve"
 done
 tap_ok 'the Mozilla test' says '==> OK, successful' \
     user --session-rw --moz-cert cert.pem --id 04 --key-type rsa:2048
 tap_ok 'fork and initialise in the child' tool --test-fork --list-slots
 tap_ok 'the same with OS locking' tool --use-locking --test-fork --list-slots
 tap_ok 'OS locking' tool --use-locking --login --pin "$user_pin" --list-objects
-# the main program initialises at the same time as the threads: any one is first
+# The main program initialises at the same time as the threads: any one is first. It makes a key,
+# for it looks just once whether they have ended, then waits for 30 seconds.
 tap_ok 'threads' says 'all threads have ended' \
-    tool --use-locking --test-threads ILGISLT0 --test-threads ILSLT0GI \
-    --test-threads P0ILGIGIGISLSLSL --test-threads INSLT0T0T0 --list-slots
+    user --use-locking --test-threads ILGISLT0 --test-threads ILSLT0GI \
+    --test-threads P0ILGIGIGISLSLSL --test-threads INSLT0T0T0 \
+    --keypairgen --key-type rsa:3072 --id 05
 hotplug() {
     printf '\n\nx\nx\n' | tool --test-hotplug
 }

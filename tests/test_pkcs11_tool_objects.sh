@@ -182,7 +182,8 @@ user --keypairgen --key-type EC:prime256v1 --id c009 --always-auth >/dev/null 2>
 tap_is 'one that asks for the PIN each time' "$(field privkey c009 Access)" \
     'always authenticate, sensitive, always sensitive, never extractable, local'
 user --keypairgen --key-type EC:prime256v1 --id c00a --private >/dev/null 2>&1
-tap_ok 'a private public key is hidden before login' silent 'ID: *c00a' tool --list-objects --type pubkey
+tap_ok 'a private public key is hidden before login' silent 'ID: *c00a' \
+    tool --list-objects --type pubkey
 tap_ok 'and shown after' says 'ID: *c00a' user --list-objects --type pubkey
 printf 'some data' >data
 tap_ok 'allowed mechanisms' says 'Allowed mechanisms: RSA-PKCS,SHA256-RSA-PKCS$' \

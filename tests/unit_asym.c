@@ -7,6 +7,7 @@
 #include <openssl/core_names.h>
 #include <openssl/kdf.h>
 #include <openssl/rsa.h>
+#include <pthread.h>
 
 #include "module/key_parts.h"
 #include "module/mech_asym.h"
@@ -14,7 +15,7 @@
 
 #define ROOM 2200u
 
-static struct pair rsa;
+static struct pair rsa, shared_curve;
 static const uint8_t MESSAGE[80] = "The quick brown fox jumps over the lazy dog";
 
 static int group_setup(void **state)
@@ -427,6 +428,60 @@ static void test_oaep_refused(void **state)
     assert_int_equal(use_try(&c, none, &rsa.public, true), CKR_MECHANISM_PARAM_INVALID);
 }
 
+/* A modulus of one bit more than whole bytes: the encoded message is a byte shorter than it. */
+static void test_odd_modulus(void **state)
+{
+    CK_RSA_PKCS_PSS_PARAMS pss = {CKM_SHA256, CKG_MGF1_SHA256, 128 - 32 - 2};
+    CK_RSA_PKCS_OAEP_PARAMS oaep = {CKM_SHA256, CKG_MGF1_SHA256, CKZ_DATA_SPECIFIED, NULL, 0};
+    CK_MECHANISM sign = {CKM_SHA256_RSA_PKCS_PSS, &pss, sizeof pss};
+    struct pair odd;
+    struct crypto c;
+    (void)state;
+    pair_rsa(1025, &odd);
+    assert_int_equal(odd.public.key->sig_len, 129);
+    sign_and_verify(sign, &odd, MESSAGE, sizeof MESSAGE);
+    pss.sLen++;
+    assert_int_equal(use_try(&c, sign, &odd.private, true), CKR_MECHANISM_PARAM_INVALID);
+    sign_and_verify((CK_MECHANISM){CKM_SHA1_RSA_PKCS, NULL, 0}, &odd, MESSAGE, sizeof MESSAGE);
+    encrypt_and_decrypt((CK_MECHANISM){CKM_RSA_PKCS, NULL, 0}, &odd, 118, 118);
+    encrypt_and_decrypt((CK_MECHANISM){CKM_RSA_PKCS_OAEP, &oaep, sizeof oaep}, &odd, 63, 63);
+    pair_done(&odd);
+}
+
+/* One key in four threads, each with its own context, as four sessions have it. */
+static void *sign_often(void *mechanism)
+{
+    struct pair *pair = *(CK_MECHANISM_TYPE *)mechanism == CKM_ECDSA ? &shared_curve : &rsa;
+    struct crypto s, v;
+    uint8_t signature[ROOM];
+    size_t len;
+    CK_MECHANISM plain = {*(CK_MECHANISM_TYPE *)mechanism, NULL, 0};
+    uintptr_t bad = use_try(&s, plain, &pair->private, true) != CKR_OK ||
+                    use_try(&v, plain, &pair->public, false) != CKR_OK;
+    for (int i = 0; !bad && i < 10; i++)
+        bad = s.mech->sign->sign(&s, MESSAGE, 32, signature, &len) != CKR_OK ||
+              v.mech->sign->verify(&v, MESSAGE, 32, signature, len) != CKR_OK;
+    crypto_done(&s);
+    crypto_done(&v);
+    return (void *)bad;
+}
+
+static void test_threads(void **state)
+{
+    static CK_MECHANISM_TYPE types[4] = {CKM_ECDSA, CKM_RSA_PKCS, CKM_ECDSA, CKM_RSA_PKCS};
+    pthread_t threads[4];
+    (void)state;
+    pair_curve(curve_named("secp256r1"), &shared_curve);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, sign_often, &types[i]), 0);
+    for (size_t i = 0; i < 4; i++) {
+        void *bad = NULL;
+        assert_int_equal(pthread_join(threads[i], &bad), 0);
+        assert_null(bad);
+    }
+    pair_done(&shared_curve);
+}
+
 /* ------------------------------------------------------------------ implicit rejection */
 
 static struct half rejection_key(void)
@@ -705,6 +760,7 @@ int main(void)
         cmocka_unit_test(test_eddsa),             cmocka_unit_test(test_eddsa_known),
         cmocka_unit_test(test_rsa_pkcs_encrypt),  cmocka_unit_test(test_oaep),
         cmocka_unit_test(test_oaep_details),      cmocka_unit_test(test_oaep_refused),
+        cmocka_unit_test(test_odd_modulus),       cmocka_unit_test(test_threads),
         cmocka_unit_test(test_rejection_vectors), cmocka_unit_test(test_rejection_unwrap),
         cmocka_unit_test(test_wrap),              cmocka_unit_test(test_ecdh),
         cmocka_unit_test(test_ecdh_kdf),          cmocka_unit_test(test_ecdh_bad_points),

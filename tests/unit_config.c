@@ -81,17 +81,28 @@ static void defaults(void **state)
         assert_non_null(strstr(config.store, "/.local/share/reprieve"));
 }
 
+static void retention_has_a_limit(void **state)
+{
+    (void)state;
+    struct config config;
+    assert_int_equal(config_load("store=/x retention_days=91", &config), CKR_ARGUMENTS_BAD);
+    assert_int_equal(config_load("store=/x retention_days=400 retention_max_days=400", &config),
+                     CKR_OK);
+    assert_int_equal(config.defaults.retention_days, 400);
+    assert_int_equal(config.retention_max_days, 400);
+}
+
 /* Each is refused, and the reason names file, line and what is wanted. */
 static void bad_lines(void **state)
 {
     (void)state;
     static const struct { const char *line, *reason; } BAD[] = {
         {"no_such_key = 1", "no_such_key"},
-        {"retention_days = 6", "7 to 90"},
-        {"retention_days = 91", "7 to 90"},
-        {"retention_days = -7", "7 to 90"},
-        {"retention_days = 7 days", "7 to 90"},
-        {"retention_days =", "7 to 90"},
+        {"retention_days = 6", "7 to 36500"},
+        {"retention_days = 36501", "7 to 36500"},
+        {"retention_days = -7", "7 to 36500"},
+        {"retention_days = 7 days", "7 to 36500"},
+        {"retention_days =", "7 to 36500"},
         {"pin_tries = 18446744073709551617", "3 to 100"},
         {"purge_protection = maybe", "no or yes"},
         {"profile = lax", "ordinary or strict"},
@@ -163,6 +174,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(every_key),       CASE(defaults),             CASE(bad_lines),
+        CASE(retention_has_a_limit),
         CASE(reserved_string), CASE(untouched_on_failure), CASE(users_file),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);

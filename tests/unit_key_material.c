@@ -142,6 +142,7 @@ static void test_curve_params(void **state)
     static const uint8_t explicit_params[] = {0x30, 0x03, 0x02, 0x01, 0x01}, implicit[] = {5, 0},
                          unknown[] = {0x06, 0x03, 0x2a, 0x03, 0x04}, cut[] = {0x06, 0x05, 0x2b};
     static const char edwards[] = "\x13\x0c" "edwards25519", r1[] = "\x13\x09" "secp256r1";
+    static const char pkcs11_tool[] = "\x13\x0b" "curve25519";  /* sic, in 0.23 */
     const struct curve_row *row = NULL;
     (void)state;
     assert_int_equal(curve_find(CKK_EC, explicit_params, sizeof explicit_params, &row),
@@ -156,6 +157,10 @@ static void test_curve_params(void **state)
     assert_ptr_equal(row, curve_named("edwards25519"));
     assert_int_equal(curve_find(CKK_EC, r1, sizeof r1 - 1, &row), CKR_OK);
     assert_ptr_equal(row, curve_named("secp256r1"));
+    assert_int_equal(curve_find(CKK_EC_MONTGOMERY, pkcs11_tool, sizeof pkcs11_tool - 1, &row),
+                     CKR_OK);
+    assert_ptr_equal(row, curve_named("curve25519"));
+    assert_false(curve_params_valid(pkcs11_tool, sizeof pkcs11_tool - 1));
     for (size_t i = 0; i < CURVES_COUNT; i++) {
         assert_int_equal(curve_find(CURVES[i].key_type, CURVES[i].oid, CURVES[i].oid_len, &row),
                          CKR_OK);

@@ -1,6 +1,9 @@
 /* unit_rotation.c: the vault key changes when a user is removed, and nothing is lost by it. */
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "store_fixture.h"
 #include "vaultstore/audit.h"
@@ -214,9 +217,45 @@ static void test_damaged_object(void **state)
     object_expect(f, f->user, &bad, "x");
 }
 
+/* kill -9 at any moment of a removal: the objects are all there, under one key or the other, and
+ * the removal is either done or not. */
+static void test_killed(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id ids[OBJECTS];
+    size_t n;
+
+    objects_make(f, ids);
+    for (unsigned i = 0; i < 24; i++) {
+        if (vs_user_exists(f->store, 0, "alice") != VS_OK)
+            vs_logout(user_make(f, "alice"));
+        fixture_close(f);
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            fixture_open(f);
+            fixture_login(f);
+            _exit(vs_user_remove(f->store, f->so, "alice"));
+        }
+        usleep(8000 + 2500 * i);
+        kill(child, SIGKILL);
+        waitpid(child, NULL, 0);
+        fixture_open(f);
+        assert_ok(login_as(f, VS_ROLE_USER, USER_PIN, &f->user));
+        assert_ok(login_as(f, VS_ROLE_SO, SO_PIN, &f->so));
+        assert_false(rotation_now(f).resealing);
+        for (size_t j = 0; j < OBJECTS; j++)
+            object_expect(f, f->user, &ids[j], "x");
+        assert_int_equal(find_label(f, f->user, "k", false, NULL), OBJECTS - OBJECTS / 5);
+        assert_ok(vs_user_list(f->store, 0, NULL, 0, &n));
+    }
+    audit_expect_whole(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup_teardown(test_killed, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_remove_rotates, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_many, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_login_of_former_pin, fixture_vault, fixture_done),

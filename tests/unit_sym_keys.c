@@ -4,6 +4,7 @@
  */
 #include "sym_fixture.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
@@ -395,6 +396,39 @@ static void test_fork(void **state)
     assert_int_equal(status, 0);
 }
 
+/* Two threads that fetch the same algorithms for the first time must both get them. */
+static void *digest_everything(void *ret_failures)
+{
+    unsigned failures = 0;
+    for (size_t i = 0; i < DIGESTS_COUNT; i++) {
+        const struct mech_row *row = mech_find(DIGESTS[i].mechanism);
+        struct crypto c = {.mech = row};
+        uint8_t out[64];
+        if (row == NULL || row->digest_ops->begin(&c) != CKR_OK ||
+            row->digest_ops->once(&c, out, 0, out) != CKR_OK || ossl_hmac() == NULL ||
+            ossl_cipher(OSSL_AES_GCM, 16 + 8 * (i % 3)) == NULL)
+            failures++;
+        crypto_done(&c);
+    }
+    *(unsigned *)ret_failures = failures;
+    return NULL;
+}
+
+static void test_threads(void **state)
+{
+    (void)state;
+    pthread_t threads[4];
+    unsigned failures[4];
+    ossl_stop();
+    assert_int_equal(ossl_start(), CKR_OK);
+    for (size_t i = 0; i < 4; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, digest_everything, &failures[i]), 0);
+    for (size_t i = 0; i < 4; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(failures[i], 0);
+    }
+}
+
 static void test_random(void **state)
 {
     (void)state;
@@ -420,6 +454,7 @@ int main(void)
         cmocka_unit_test(test_generation),
         cmocka_unit_test(test_secret_buffers),
         cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_threads),
         cmocka_unit_test(test_random),
     };
     return cmocka_run_group_tests_name("sym_keys", tests, sym_start, sym_stop);

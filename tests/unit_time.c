@@ -324,6 +324,53 @@ static void test_health(void **state)
     assert_int_equal(health.keyless, 1);
 }
 
+/* ------------------------------------------------------------------ many at once */
+
+#define MANY 150u
+
+static void test_recover_all(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id hidden = object_make(f, f->user, true, "hidden", "value"), id;
+    size_t n = 0;
+
+    for (size_t i = 0; i < MANY; i++) {
+        id = object_make(f, NULL, false, "k", "value");
+        assert_ok(vs_object_delete(f->store, 0, f->user, &id));
+    }
+    assert_ok(vs_object_delete(f->store, 0, f->user, &hidden));
+    assert_ok(vs_object_recover_all(f->store, 0, NULL, 10, &n));
+    assert_int_equal(n, 10);
+    assert_int_equal(find_all(f, f->user, true), MANY - 10 + 1);
+    assert_ok(vs_object_recover_all(f->store, 0, NULL, SIZE_MAX, &n));
+    assert_int_equal(n, MANY - 10);          /* nobody's login: not the private one */
+    assert_ok(vs_object_recover_all(f->store, 0, f->user, SIZE_MAX, &n));
+    assert_int_equal(n, 1);
+    assert_ok(vs_object_recover_all(f->store, 0, f->user, SIZE_MAX, &n));
+    assert_int_equal(n, 0);
+    assert_int_equal(find_all(f, f->user, false), MANY + 1);
+    assert_int_equal(audit_count(f, "KeyRecover", VS_OK), MANY + 1);
+    object_expect(f, f->user, &hidden, "value");
+    audit_expect_whole(f);
+}
+
+static void test_sweep_many(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id ids[MANY];
+
+    for (size_t i = 0; i < MANY; i++) {
+        ids[i] = object_make(f, f->user, true, "k", "value");
+        assert_ok(vs_object_delete(f->store, 0, f->user, &ids[i]));
+    }
+    fixture_pass(f, 91 * DAY);
+    expect_swept(f, 100);
+    expect_swept(f, MANY - 100);
+    for (size_t i = 0; i < MANY; i++)
+        assert_true(slot_wiped(f, &ids[i]));
+    audit_expect_whole(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -337,6 +384,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_lagging_mark, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_mark_open_to_others, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_health, fixture_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_recover_all, fixture_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_sweep_many, fixture_vault, fixture_done),
     };
 
     return cmocka_run_group_tests_name("time", tests, NULL, NULL);

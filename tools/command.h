@@ -52,10 +52,11 @@ enum option_key {
     OPT_EXEC,
     OPT_JOURNALD,
     OPT_ONCE,
+    OPT_READ_ONLY,
     OPT_END,
 };
 #define OPT_COUNT (OPT_END - OPT_FIRST)
-#define SETS_MAX 16
+#define SETS_MAX 24
 
 struct command;
 
@@ -94,6 +95,7 @@ struct command {
 extern const struct command vault_commands[];
 extern const struct command user_commands[];
 extern const struct command object_commands[];
+extern const struct command govern_commands[];
 extern const struct command import_commands[];
 extern const struct command audit_commands[];
 extern const struct command log_commands[];

@@ -18,6 +18,7 @@ static const struct {
     {"Vaults (what PKCS#11 calls tokens)", vault_commands},
     {"Named users", user_commands},
     {"Objects", object_commands},
+    {"Governing objects", govern_commands},
     {"Bringing keys in and out", import_commands},
     {"The record of it all", audit_commands},
     {"Asking and watching the record", log_commands},

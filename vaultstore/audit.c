@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "store_internal.h"
 
@@ -243,6 +244,17 @@ int audit_append(struct commit_txn *txn, const struct audit_entry *entry)
 static int refusal_run(struct commit_txn *txn, void *ctx)
 {
     return audit_append(txn, (const struct audit_entry *)ctx);
+}
+
+struct time_text time_text(int64_t time)
+{
+    struct time_text text = {"?"};
+    time_t seconds = (time_t)time;
+    struct tm utc;
+
+    if (gmtime_r(&seconds, &utc) != NULL)
+        strftime(text.text, sizeof(text.text), "%Y-%m-%dT%H:%M:%SZ", &utc);
+    return text;
 }
 
 void audit_refusal(struct vs_store *store, const struct audit_entry *entry)

@@ -26,6 +26,9 @@ struct audit_entry {
 VS_MUST_USE int audit_state_read(struct vs_store *store, struct kv_txn *txn,
                                  struct store_state *ret_state);
 VS_MUST_USE int audit_append(struct commit_txn *txn, const struct audit_entry *entry);
+/* A vault time as RFC 3339 has it, for details: "2027-02-20T00:00:36Z". */
+struct time_text { char text[24]; };
+struct time_text time_text(int64_t time);
 /* A record of its own, for what was refused: in a transaction of its own, faults traced only. */
 void audit_refusal(struct vs_store *store, const struct audit_entry *entry);
 

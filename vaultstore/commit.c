@@ -189,6 +189,38 @@ uint64_t commit_clock_ns(void)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+#define PACE_LEAST 32u
+#define PACE_SHORT 15000000u      /* ns: below that twice as much */
+#define PACE_PUTS 20000000u       /* no more puts: the commit takes its time, too */
+#define PACE_LONG 35000000u       /* above that half as much */
+
+struct commit_pace commit_pace(size_t most)
+{
+    return (struct commit_pace){.size = PACE_LEAST, .most = most};
+}
+
+void commit_pace_begin(struct commit_pace *pace)
+{
+    pace->began_ns = commit_clock_ns();
+}
+
+bool commit_pace_over(const struct commit_pace *pace)
+{
+    return commit_clock_ns() - pace->began_ns > PACE_PUTS;
+}
+
+void commit_pace_end(struct commit_pace *pace)
+{
+    uint64_t held = commit_clock_ns() - pace->began_ns;
+
+    if (held < PACE_SHORT && pace->size < pace->most)
+        pace->size *= 2;
+    else if (held > PACE_LONG && pace->size > PACE_LEAST)
+        pace->size /= 2;
+    if (pace->size > pace->most)
+        pace->size = pace->most;
+}
+
 /* What the events of one change share, and no other: the process's random half and a number. */
 static void note_begin(struct vs_store *store, struct commit_note *note)
 {

@@ -61,6 +61,16 @@ VS_MUST_USE int commit_run(struct vs_store *store, commit_fn *fn, void *ctx);
 /* The same, also then: what is recorded, and the way out of it. */
 VS_MUST_USE int commit_run_always(struct vs_store *store, commit_fn *fn, void *ctx);
 
+/*
+ * How much a long work does in one change, so that the writer lock is free again soon: `size`
+ * follows how long the changes held it, from 32 up to `most`.
+ */
+struct commit_pace { size_t size, most; uint64_t began_ns; };
+struct commit_pace commit_pace(size_t most);
+void commit_pace_begin(struct commit_pace *pace);      /* first thing in the change */
+bool commit_pace_over(const struct commit_pace *pace); /* within it: leave the rest to the next */
+void commit_pace_end(struct commit_pace *pace);        /* after commit_run */
+
 /* CLOCK_MONOTONIC, nanoseconds. */
 uint64_t commit_clock_ns(void);
 

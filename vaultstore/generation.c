@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "audit.h"
+#include "content.h"
 #include "index.h"
 #include "purge.h"
 #include "store_internal.h"
@@ -107,10 +108,13 @@ static int list_deleted(struct vs_store *store, struct kv_txn *txn, uint32_t vau
     while (status == VS_OK && key_has_prefix(&key, &prefix)) {
         struct generation g;
         struct reader r;
+        bool due = false;
 
         reader_init(&r, key.data + prefix.len, key.len - prefix.len);
         VS_TRY(generation_get(store, txn, vault, get_u32(&r), &g));
-        if (g.state == GENERATION_DELETED && (g.hold || g.purge_at > generation_now(clock, &g)))
+        if (g.state == GENERATION_DELETED)
+            VS_TRY(content_past_due(store, txn, clock, &g, &due));
+        if (g.state == GENERATION_DELETED && !due)
             VS_TRY(list_add(list, txn, &g));
         before = key_generation(vault, g.number);
         status = kv_cursor_before(cursor, before.b, before.len, &key, &value);
@@ -154,13 +158,15 @@ static int deleted_get(struct vs_store *store, struct kv_txn *txn, uint32_t vaul
                        const struct clock_reading *clock, struct generation *ret_generation)
 {
     struct generation g;
+    bool due = false;
 
     VS_TRY(generation_get(store, txn, vault, number, &g));
-    if (g.state == GENERATION_PURGED ||
-        (g.state == GENERATION_DELETED && !g.hold && g.purge_at <= generation_now(clock, &g)))
-        return VS_NOT_FOUND;
     if (g.state == GENERATION_LIVE)
         return VS_WRONG_STATE;
+    if (g.state == GENERATION_DELETED)
+        VS_TRY(content_past_due(store, txn, clock, &g, &due));
+    if (g.state == GENERATION_PURGED || due)
+        return VS_NOT_FOUND;
     *ret_generation = g;
     return VS_OK;
 }
@@ -203,8 +209,8 @@ static int recover_run(struct commit_txn *txn, void *ctx)
     VS_TRY(generation_retire(txn, &live, principal));
     vault.live = g.number;
     VS_TRY(vault_put(txn, &vault));
-    snprintf(detail, sizeof(detail), "generation %u deleted, to be purged at %lld",
-             (unsigned)live.number, (long long)live.purge_at);
+    snprintf(detail, sizeof(detail), "generation %u deleted, to be purged at %s",
+             (unsigned)live.number, time_text(live.purge_at).text);
     entry.detail = detail;
     return audit_append(txn, &entry);
 }
@@ -232,10 +238,12 @@ static int generation_purge_run(struct commit_txn *txn, void *ctx)
 {
     struct generation_change *change = ctx;
     struct generation g;
+    bool held;
 
     VS_TRY(deleted_get(txn->store, txn->kv, change->vault, change->number, &txn->clock, &g));
     change->purge_at = g.purge_at;
-    if (g.hold)
+    VS_TRY(content_held(txn->store, txn->kv, &g, &held));
+    if (held)
         return VS_HELD;
     if (g.lock != 0)
         return VS_LOCKED;
@@ -259,8 +267,8 @@ static int generation_purge(struct vs_store *store, struct generation_change *ch
         const struct audit_entry entry = {.vault = change->vault, .generation = change->number,
                                           .operation = "VaultPurge", .result = status,
                                           .principal = role_name(change->role), .detail = detail};
-        snprintf(detail, sizeof(detail), "refused: %s until %lld",
-                 status == VS_HELD ? "held" : "retained", (long long)change->purge_at);
+        snprintf(detail, sizeof(detail), "refused: %s until %s",
+                 status == VS_HELD ? "held" : "retained", time_text(change->purge_at).text);
         audit_refusal(store, &entry);
     }
     return status == VS_OK ? purge_finish(store) : status;
@@ -291,6 +299,7 @@ static int govern_run(struct commit_txn *txn, void *ctx)
                                 .principal = login_name(govern->login)};
     struct generation live, g;
     uint32_t verbs = 0;
+    bool due = false;
 
     VS_TRY(generation_enter(txn->store, txn->kv, govern->login->vault, govern->login, &live));
     VS_TRY(login_verbs(txn->store, txn->kv, govern->login, NULL, &verbs));
@@ -298,8 +307,9 @@ static int govern_run(struct commit_txn *txn, void *ctx)
         return VS_DENIED;
     VS_TRY(generation_get(txn->store, txn->kv, live.vault,
                           govern->number != 0 ? govern->number : live.number, &g));
-    if (g.state == GENERATION_PURGED ||
-        (g.state == GENERATION_DELETED && !g.hold && g.purge_at <= generation_now(&txn->clock, &g)))
+    if (g.state == GENERATION_DELETED)
+        VS_TRY(content_past_due(txn->store, txn->kv, &txn->clock, &g, &due));
+    if (g.state == GENERATION_PURGED || due)
         return VS_NOT_FOUND;
     entry.generation = g.number;
     if (holds) {
@@ -319,9 +329,13 @@ int vs_generation_hold(struct vs_store *store, struct vs_login *login, uint32_t 
 {
     struct generation_govern govern = {.login = login, .number = generation,
                                        .verb = VS_VERB_HOLD, .hold = hold};
+    size_t swept;
 
     if (login == NULL)
         return VS_DENIED;
+    /* What is due already goes first, or the hold would bring back what was gone. */
+    if (hold)
+        VS_TRY(vs_sweep(store, SIZE_MAX, &swept));
     return store_result(store, __func__, commit_run(store, govern_run, &govern));
 }
 

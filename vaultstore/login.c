@@ -40,11 +40,13 @@ void actor_name(const struct vs_store *store, const char *principal, char ret_na
 /* Unlocked by hand, not by the close alone: a child forked meanwhile holds a copy of it. */
 void pin_lock_auto(struct pin_lock *lock)
 {
-    if (lock->fd < 0)
-        return;
-    lock->range.l_type = F_UNLCK;
-    (void)fcntl(lock->fd, F_OFD_SETLK, &lock->range);
-    close(lock->fd);
+    if (lock->fd >= 0) {
+        lock->range.l_type = F_UNLCK;
+        (void)fcntl(lock->fd, F_OFD_SETLK, &lock->range);
+        close(lock->fd);
+    }
+    if (lock->mutex != NULL)
+        pthread_mutex_unlock(lock->mutex);
 }
 
 /* The byte of a principal. A name's is far above the roles': its FNV-1a; names that share one
@@ -60,7 +62,7 @@ static off_t pin_lock_byte(uint32_t generation, struct who who)
     return (off_t)(UINT64_C(1) << 61 | hash >> 3);
 }
 
-/* A file description of its own for every check, so that threads exclude each other too. */
+/* The mutex is for the threads of this process, the file for other processes. */
 int pin_lock_take(struct vs_store *store, uint32_t generation, struct who who,
                   struct pin_lock *lock)
 {
@@ -69,6 +71,8 @@ int pin_lock_take(struct vs_store *store, uint32_t generation, struct who who,
 
     if (n < 0 || (size_t)n >= sizeof(path))
         return VS_E_PERM;
+    lock->mutex = &store->pin_locks[(uint64_t)pin_lock_byte(generation, who) % PIN_LOCKS];
+    pthread_mutex_lock(lock->mutex);
     lock->range = (struct flock){.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1,
                                  .l_start = pin_lock_byte(generation, who)};
     lock->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);

@@ -328,8 +328,8 @@ static int delete_step(struct commit_txn *txn, struct change *c)
     c->header.deleted_strict = txn->clock.strict;
     c->header.purge_at = policy_purge_date(&c->live.policy, txn->clock.now);
     actor_name(txn->store, login_name(c->login), c->header.deleted_by);
-    n = snprintf(c->detail, sizeof(c->detail), "to be purged at %lld",
-                 (long long)c->header.purge_at);
+    n = snprintf(c->detail, sizeof(c->detail), "to be purged at %s",
+                 time_text(c->header.purge_at).text);
     if (c->header.delete_reason[0] != '\0')
         snprintf(c->detail + n, sizeof(c->detail) - (size_t)n, ": %s", c->header.delete_reason);
     return VS_OK;
@@ -390,13 +390,97 @@ int vs_object_recover_told(struct vs_store *store, uint32_t vault, struct vs_log
     return VS_OK;
 }
 
+/* Many in one change; those that must stay deleted are stepped over. */
+#define RECOVER_BATCH 1024u
+struct recovery {
+    uint32_t vault;
+    struct vs_login *login;
+    struct commit_pace pace;
+    struct vs_id ids[RECOVER_BATCH];
+    size_t n, done, recovered;
+};
+
+static int recovery_run(struct commit_txn *txn, void *ctx)
+{
+    struct recovery *many = ctx;
+
+    many->done = many->recovered = 0;
+    commit_pace_begin(&many->pace);
+    while (many->done < many->n && !commit_pace_over(&many->pace)) {
+        struct change c = {.vault = many->vault, .login = many->login,
+                           .id = &many->ids[many->done], .action = ACTION_RECOVER,
+                           .operation = "KeyRecover", .step = recover_step};
+        int status = change_run(txn, &c);
+
+        if (status < 0 || status == KV_MAP_FULL || status == VS_REVOKED || status == VS_LOCKED)
+            return status;
+        many->recovered += status == VS_OK;
+        many->done++;
+    }
+    return VS_OK;
+}
+
+/* What one page of ids asks for, in as many changes as it takes. */
+static int recovery_page(struct vs_store *store, struct recovery *many, size_t *recovered)
+{
+    while (many->n > 0) {
+        VS_TRY(commit_run(store, recovery_run, many));
+        commit_pace_end(&many->pace);
+        *recovered += many->recovered;
+        many->n -= many->done;
+        memmove(many->ids, many->ids + many->done, many->n * sizeof(many->ids[0]));
+    }
+    return VS_OK;
+}
+
+static int recovery_all(struct vs_store *store, struct recovery *many, struct vs_cursor *cursor,
+                        size_t limit, size_t *ret_recovered)
+{
+    size_t recovered = 0;
+
+    while (recovered < limit) {
+        size_t room = limit - recovered;
+
+        VS_TRY(vs_find_next(cursor, many->ids, room < many->pace.size ? room : many->pace.size,
+                            &many->n));
+        if (many->n == 0)
+            break;
+        VS_TRY(recovery_page(store, many, &recovered));
+    }
+    *ret_recovered = recovered;
+    return VS_OK;
+}
+
+int vs_object_recover_all(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                          size_t limit, size_t *ret_recovered)
+{
+    const struct vs_query query = {.deleted = true, .want_public = true,
+                                   .want_private = login != NULL};
+    struct recovery *many = calloc(1, sizeof(*many));
+    struct vs_cursor *cursor = NULL;
+    int status = VS_E_NOMEM;
+
+    if (many != NULL) {
+        many->vault = vault;
+        many->login = login;
+        many->pace = commit_pace(RECOVER_BATCH);
+        status = vs_find_open(store, vault, login, &query, &cursor);
+    }
+    if (status == VS_OK)
+        status = recovery_all(store, many, cursor, limit, ret_recovered);
+    if (cursor != NULL)
+        vs_find_close(cursor);
+    free(many);
+    return store_result(store, __func__, status);
+}
+
 static int postpone_step(struct commit_txn *txn, struct change *c)
 {
     (void)txn;
     if (c->purge_at < c->before.purge_at || c->purge_at > PURGE_AT_MAX)
         return VS_POLICY;
     c->header.purge_at = c->purge_at;
-    snprintf(c->detail, sizeof(c->detail), "to be purged at %lld", (long long)c->purge_at);
+    snprintf(c->detail, sizeof(c->detail), "to be purged at %s", time_text(c->purge_at).text);
     return VS_OK;
 }
 

@@ -23,6 +23,11 @@ VS_MUST_USE int object_load(struct vs_store *store, struct kv_txn *txn, const st
 /* The same, of a generation, and not past its purge date: what a caller may see. */
 VS_MUST_USE int object_visible(struct vs_store *store, struct kv_txn *txn, uint32_t generation,
                                const struct vs_id *id, struct object_record *ret_record);
+/* A header's bytes, not yet believed; what is computed is not set. VS_E_CORRUPT. */
+VS_MUST_USE int object_head_decode(const struct kv_slice *head, struct vs_header *ret_header,
+                                   struct index_tags *ret_tags);
+/* Where in the slot file its secret is. */
+uint64_t object_slot(const struct vs_header *header);
 /* Is its purge date reached? Then it is gone, whether a sweep has run or not. */
 bool object_past_due(const struct vs_header *header, int64_t now);
 

@@ -41,6 +41,8 @@ static void head_encode(struct writer *w, const struct vs_header *h, const struc
     put_u32(w, h->rotate_days);
     put_text(w, h->label);
     put_u64(w, (uint64_t)h->deleted_strict);
+    put_u64(w, h->slot);
+    put_raw(w, h->successor.b, sizeof(h->successor.b));
     put_u64(w, h->epoch);
 }
 
@@ -63,10 +65,16 @@ static void head_decode_2(struct reader *r, struct vs_header *h)
     h->rotate_days = get_u32(r);
     get_text(r, h->label, sizeof(h->label));
     h->deleted_strict = (int64_t)get_u64(r);
+    if (!reader_more(r))
+        return;
+    h->slot = get_u64(r);
+    get_raw(r, h->successor.b, sizeof(h->successor.b));
+    if (!reader_more(r))
+        return;
     h->epoch = get_u64(r);
 }
 
-static int head_decode(const struct kv_slice *head, struct vs_header *h, struct index_tags *tags)
+int object_head_decode(const struct kv_slice *head, struct vs_header *h, struct index_tags *tags)
 {
     struct reader r;
     unsigned flags;
@@ -134,7 +142,7 @@ int object_load(struct vs_store *store, struct kv_txn *txn, const struct vs_id *
     VS_TRY(kv_get(txn, key.b, key.len, &value));
     status = record_split(store, &key, &value, &record);
     if (status == VS_OK)
-        status = head_decode(&record.head, &record.header, &record.tags);
+        status = object_head_decode(&record.head, &record.header, &record.tags);
     if (status == VS_OK && memcmp(record.header.id.b, id->b, sizeof(id->b)) != 0)
         status = VS_E_CORRUPT;
     if (status == VS_E_CORRUPT)
@@ -143,6 +151,11 @@ int object_load(struct vs_store *store, struct kv_txn *txn, const struct vs_id *
     VS_TRY(status);
     *ret_record = record;
     return VS_OK;
+}
+
+uint64_t object_slot(const struct vs_header *header)
+{
+    return header->slot != 0 ? header->slot : id_seq(&header->id);
 }
 
 bool object_past_due(const struct vs_header *header, int64_t now)
@@ -193,7 +206,7 @@ static int object_key(struct vs_store *store, const struct vs_login *login,
     if (header->is_private && ring == NULL)
         return VS_REVOKED;
     if (slot_secret == NULL)
-        VS_TRY(keyslots_read(store->slots, id_seq(&header->id), slot.b));
+        VS_TRY(keyslots_read(store->slots, object_slot(header), slot.b));
     memcpy(info, label, sizeof(label) - 1);
     memcpy(info + sizeof(label) - 1, header->id.b, sizeof(header->id.b));
     return seal_derive(store->sealer, ring != NULL ? ring->object_key : store->keys->object,

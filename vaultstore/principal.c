@@ -37,6 +37,8 @@ static void principal_decode_2(struct reader *r, struct principal *p)
     p->verbs = get_u32(r);
     p->created_at = (int64_t)get_u64(r);
     get_text(r, p->created_by, sizeof(p->created_by));
+    if (!reader_more(r))
+        return;                  /* restored, and without a PIN as yet */
     p->has_pair = get_u8(r) != 0;
     p->epoch = get_u64(r);
     get_raw(r, p->public_key, sizeof(p->public_key));

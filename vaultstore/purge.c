@@ -40,8 +40,11 @@ int purge_object(struct commit_txn *txn, const struct object_record *record, con
     struct vs_tombstone tombstone = {.id = header.id, .vault = header.vault,
                                      .generation = header.generation, .kind = header.kind,
                                      .deleted_at = header.deleted_at};
+    struct key restored = key_restored(header.generation, &header.id);
 
     VS_TRY(commit_delete(txn, &key));
+    if (header.slot != 0)
+        VS_TRY(commit_discard(txn, &restored));
     VS_TRY(index_remove(txn, &partition, &tags, &header.id));
     VS_TRY(commit_discard(txn, &due));
     memcpy(tombstone.deleted_by, header.deleted_by, sizeof(tombstone.deleted_by));
@@ -50,7 +53,7 @@ int purge_object(struct commit_txn *txn, const struct object_record *record, con
     actor_name(txn->store, principal, tombstone.purged_by);
     VS_TRY(tombstone_put(txn, &tombstone));
     VS_TRY(commit_discard(txn, &approvals));
-    VS_TRY(pending_put(txn, KIND_OBJECT, id_seq(&header.id)));
+    VS_TRY(pending_put(txn, KIND_OBJECT, object_slot(&header)));
     return audit_append(txn, &entry);
 }
 
@@ -117,30 +120,68 @@ static int clear_prefix(struct vs_store *store, const struct key *prefix)
 
 /* ------------------------------------------------------------------ clearing a generation */
 
-/* The next objects of a generation, by their place in the table. */
-struct object_batch { struct vs_id ids[PURGE_BATCH]; uint64_t slots[PURGE_BATCH]; size_t n; };
+/* The next objects of a generation, by their place in a table. Those that have the ids of another
+ * store (restored here) are listed in a table of their own, with their slots; no tombstone of the
+ * generation speaks for them. */
+struct object_batch {
+    struct vs_id ids[PURGE_BATCH];
+    uint64_t slots[PURGE_BATCH];
+    size_t n;
+    const struct generation *restored;    /* whose; NULL: the generation's own */
+};
 
-static int objects_collect(struct vs_store *store, const uint8_t tag[8],
+static int object_slot_of(struct vs_store *store, const struct object_batch *batch,
+                          const struct kv_slice *key, const struct kv_slice *value,
+                          const struct vs_id *id, uint64_t *ret_slot)
+{
+    struct key place = {.len = key->len};
+    struct reader r;
+
+    *ret_slot = id_seq(id);
+    if (batch->restored == NULL)
+        return VS_OK;
+    memcpy(place.b, key->data, key->len);
+    VS_TRY(schema_open(store->sealer, store->keys->mac, &place, value, &r));
+    *ret_slot = get_u64(&r);
+    return reader_end(&r) ? VS_OK : VS_E_CORRUPT;
+}
+
+static int objects_collect(struct vs_store *store, const struct key *prefix,
                            struct object_batch *batch)
 {
     AUTO(kv_txn) struct kv_txn *txn = NULL;
     AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
-    struct key prefix = key_objects(tag);
     struct kv_slice key, value;
     int status;
 
     batch->n = 0;
     VS_TRY(kv_read(store->kv, &txn));
     VS_TRY(kv_cursor_open(txn, &cursor));
-    status = kv_cursor_seek(cursor, prefix.b, prefix.len, &key, &value);
-    while (status == VS_OK && key_has_prefix(&key, &prefix) && batch->n < PURGE_BATCH) {
+    status = kv_cursor_seek(cursor, prefix->b, prefix->len, &key, &value);
+    while (status == VS_OK && key_has_prefix(&key, prefix) && batch->n < PURGE_BATCH) {
         struct vs_id *id = &batch->ids[batch->n];
 
-        memcpy(id->b, key.data + 1, sizeof(id->b));
-        batch->slots[batch->n++] = id_seq(id);
+        if (key.len < sizeof(id->b) || key.len > sizeof(prefix->b))
+            return VS_E_CORRUPT;
+        memcpy(id->b, key.data + key.len - sizeof(id->b), sizeof(id->b));
+        VS_TRY(object_slot_of(store, batch, &key, &value, id, &batch->slots[batch->n]));
+        batch->n++;
         status = kv_cursor_next(cursor, &key, &value);
     }
     return status == VS_END ? VS_OK : status;
+}
+
+static int restored_drop(struct commit_txn *txn, const struct generation *g,
+                         const struct vs_id *id)
+{
+    struct key entry = key_restored(g->number, id);
+    struct vs_tombstone tombstone = {.id = *id, .vault = g->vault, .generation = g->number,
+                                     .deleted_at = g->deleted_at};
+
+    memcpy(tombstone.deleted_by, g->deleted_by, sizeof(tombstone.deleted_by));
+    actor_name(txn->store, "sweep", tombstone.purged_by);
+    VS_TRY(tombstone_put(txn, &tombstone));
+    return commit_discard(txn, &entry);
 }
 
 /* Their slots are wiped: the records go, and the due entries of those that were deleted. */
@@ -160,17 +201,22 @@ static int objects_drop(struct commit_txn *txn, void *ctx)
         if (status != VS_NOT_FOUND && status != VS_E_CORRUPT)
             VS_TRY(status);
         VS_TRY(commit_discard(txn, &key));
+        if (batch->restored != NULL)
+            VS_TRY(restored_drop(txn, batch->restored, &batch->ids[i]));
     }
     return VS_OK;
 }
 
-static int objects_clear(struct vs_store *store, const uint8_t tag[8])
+static int objects_clear(struct vs_store *store, const struct key *prefix,
+                         const struct generation *restored)
 {
     struct object_batch *batch = malloc(sizeof(*batch));
     int status = batch == NULL ? VS_E_NOMEM : VS_OK;
 
+    if (batch != NULL)
+        batch->restored = restored;
     while (status == VS_OK) {
-        status = objects_collect(store, tag, batch);
+        status = objects_collect(store, prefix, batch);
         if (status != VS_OK || batch->n == 0)
             break;
         status = keyslots_wipe(store->slots, batch->slots, batch->n);
@@ -200,7 +246,8 @@ static int generation_clear(struct vs_store *store, uint64_t what)
 {
     uint32_t vault = (uint32_t)(what >> 32), number = (uint32_t)what;
     struct key indexes = key_indexes(number), principals = key_principals(number);
-    struct key record = key_generation(vault, number);
+    struct key record = key_generation(vault, number), restored = key_restored(number, NULL);
+    struct key objects;
     struct generation g;
     int status = generation_look(store, vault, number, &g);
 
@@ -210,7 +257,9 @@ static int generation_clear(struct vs_store *store, uint64_t what)
     if (g.state != GENERATION_PURGED)
         return VS_E_CORRUPT;
     VS_TRY(keyslots_wipe(store->slots, &g.slot, 1));
-    VS_TRY(objects_clear(store, g.tag));
+    objects = key_objects(g.tag);
+    VS_TRY(objects_clear(store, &objects, NULL));
+    VS_TRY(objects_clear(store, &restored, &g));
     VS_TRY(clear_prefix(store, &indexes));
     VS_TRY(clear_prefix(store, &principals));
     return commit_run(store, key_drop, &record);
@@ -350,8 +399,8 @@ int vs_object_purge(struct vs_store *store, uint32_t vault, struct vs_login *log
                                           .operation = "KeyPurge", .result = status, .id = id,
                                           .principal = login_name(login),
                                           .detail = detail};
-        snprintf(detail, sizeof(detail), "refused: %s until %lld",
-                 status == VS_HELD ? "held" : "retained", (long long)p.purge_at);
+        snprintf(detail, sizeof(detail), "refused: %s until %s",
+                 status == VS_HELD ? "held" : "retained", time_text(p.purge_at).text);
         audit_refusal(store, &entry);
     }
     if (status == VS_OK && p.pending)

@@ -199,7 +199,15 @@ static bool who_leaves(struct who who, const struct rotate *rotate)
     return who.name != NULL && rotate->leaving != NULL && strcmp(who.name, rotate->leaving) == 0;
 }
 
-/* VS_WRONG_STATE: has no public key yet. */
+/* A principal that was restored has neither a PIN nor a key yet: nothing is kept from it. */
+static bool is_outside(const struct principal *p)
+{
+    static const uint8_t none[PRINCIPAL_WRAPPED];
+
+    return !p->has_pair && memcmp(p->wrapped, none, sizeof(none)) == 0;
+}
+
+/* VS_WRONG_STATE: has a key, and no public one to seal another to. */
 static int pair_check(struct commit_txn *txn, const struct generation *g, struct who who,
                       void *ctx)
 {
@@ -208,7 +216,7 @@ static int pair_check(struct commit_txn *txn, const struct generation *g, struct
     if (who_leaves(who, ctx))
         return VS_OK;
     VS_TRY(principal_get(txn->store, txn->kv, g->number, who, &p));
-    return p.has_pair ? VS_OK : VS_WRONG_STATE;
+    return p.has_pair || is_outside(&p) ? VS_OK : VS_WRONG_STATE;
 }
 
 static int box_put(struct commit_txn *txn, const struct generation *g, struct who who, void *ctx)
@@ -219,6 +227,8 @@ static int box_put(struct commit_txn *txn, const struct generation *g, struct wh
     if (who_leaves(who, rotate))
         return VS_OK;
     VS_TRY(principal_get(txn->store, txn->kv, g->number, who, &p));
+    if (is_outside(&p))
+        return VS_OK;
     VS_TRY(principal_box_close(txn->store, g, who, rotate->vault_key, &p));
     return principal_put(txn, g->number, who, &p);
 }

@@ -188,6 +188,16 @@ struct key key_use(const struct vs_id *id)
     return key;
 }
 
+struct key key_restored(uint32_t generation, const struct vs_id *id)
+{
+    struct key key = key_table(TABLE_RESTORED);
+
+    key_u32(&key, generation);
+    if (id != NULL)
+        key_raw(&key, id->b, sizeof(id->b));
+    return key;
+}
+
 struct key key_indexes(uint32_t generation)
 {
     struct key key = key_table(TABLE_INDEX);

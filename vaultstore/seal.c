@@ -13,6 +13,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     SEAL_POOL = 32,              /* warm contexts; a 33rd concurrent caller makes its own */
@@ -31,7 +32,6 @@ struct seal_context {
 
 struct sealer {
     OSSL_LIB_CTX *library;
-    OSSL_PROVIDER *provider;
     EVP_CIPHER *aes_gcm;
     EVP_MD *sha256;
     EVP_KDF *scrypt;
@@ -121,16 +121,54 @@ static bool digest_start(struct seal_context *context, const struct sealer *seal
 
 /* ------------------------------------------------------------------ the sealer */
 
+/*
+ * One library context for the process, never freed: a thread that used it has OpenSSL's handlers
+ * to run when it ends, and they use the context, whenever that is. A forked child makes its own.
+ */
+struct library {
+    OSSL_LIB_CTX *context;
+    OSSL_PROVIDER *provider;
+    pid_t pid;
+    struct library *before;      /* the parent's, not lost to leak checkers */
+};
+static struct library *_Atomic library_made;
+
+static void library_free(struct library *library)
+{
+    if (library->provider)
+        OSSL_PROVIDER_unload(library->provider);
+    OSSL_LIB_CTX_free(library->context);
+    free(library);
+}
+
+static OSSL_LIB_CTX *library_of_process(void)
+{
+    struct library *have = atomic_load(&library_made);
+    if (have && have->pid == getpid())
+        return have->context;
+    struct library *fresh = calloc(1, sizeof(*fresh));
+    if (!fresh)
+        return NULL;
+    fresh->context = OSSL_LIB_CTX_new();
+    fresh->provider = fresh->context ? OSSL_PROVIDER_load(fresh->context, "default") : NULL;
+    fresh->pid = getpid();
+    fresh->before = have;
+    if (fresh->provider && atomic_compare_exchange_strong(&library_made, &have, fresh))
+        return fresh->context;
+    OSSL_LIB_CTX *others = fresh->provider ? have->context : NULL;   /* another was faster */
+    library_free(fresh);
+    return others;
+}
+
 static bool sealer_init(struct sealer *sealer)
 {
-    sealer->library = OSSL_LIB_CTX_new();
+    sealer->library = library_of_process();
     if (!sealer->library)
         return false;
-    sealer->provider = OSSL_PROVIDER_load(sealer->library, "default");
     sealer->aes_gcm = EVP_CIPHER_fetch(sealer->library, "AES-256-GCM", NULL);
     sealer->sha256 = EVP_MD_fetch(sealer->library, "SHA2-256", NULL);
     sealer->scrypt = EVP_KDF_fetch(sealer->library, "SCRYPT", NULL);
-    if (!sealer->provider || !sealer->aes_gcm || !sealer->sha256 || !sealer->scrypt)
+    if (!sealer->aes_gcm || !sealer->sha256 || !sealer->scrypt)
         return false;
     for (size_t i = 0; i < SEAL_POOL; i++)
         if (!context_init(&sealer->pool[i], sealer))
@@ -165,11 +203,13 @@ void sealer_free(struct sealer *sealer)
         EVP_KDF_free(sealer->scrypt);
         EVP_MD_free(sealer->sha256);
         EVP_CIPHER_free(sealer->aes_gcm);
-        if (sealer->provider)
-            OSSL_PROVIDER_unload(sealer->provider);
-        OSSL_LIB_CTX_free(sealer->library);
     }
     free(sealer);
+}
+
+struct ossl_lib_ctx_st *seal_library(struct sealer *sealer)
+{
+    return sealer->library;
 }
 
 int seal_random(struct sealer *sealer, void *ret_data, size_t len)

@@ -17,6 +17,8 @@ VS_MUST_USE int sealer_new(struct sealer **ret_sealer);
 /* After libcrypto's own exit handler has run, frees nothing of OpenSSL's. NULL is allowed. */
 void sealer_free(struct sealer *sealer);
 
+/* An OSSL_LIB_CTX; borrowed. For envelope.c. */
+struct ossl_lib_ctx_st *seal_library(struct sealer *sealer);
 VS_MUST_USE int seal_random(struct sealer *sealer, void *ret_data, size_t len);
 /* HKDF-SHA256(salt, key material, info) to 32 bytes. */
 VS_MUST_USE int seal_derive(struct sealer *sealer, const void *ikm, size_t ikm_len,

@@ -464,6 +464,8 @@ static struct vs_store *store_new(const struct vs_options *options)
     head_init(&store->head);
     pthread_rwlock_init(&store->live_lock, NULL);
     pthread_mutex_init(&store->clock_lock, NULL);
+    for (size_t i = 0; i < PIN_LOCKS; i++)
+        pthread_mutex_init(&store->pin_locks[i], NULL);
     identity_init(&store->self);
     return store;
 }
@@ -523,6 +525,8 @@ void vs_store_close(struct vs_store *store)
         kv_close(store->kv);
     vs_secret_free(store->keys, sizeof(*store->keys));
     sealer_free(store->sealer);
+    for (size_t i = 0; i < PIN_LOCKS; i++)
+        pthread_mutex_destroy(&store->pin_locks[i]);
     pthread_mutex_destroy(&store->clock_lock);
     pthread_rwlock_destroy(&store->live_lock);
     commit_queue_done(&store->commits);

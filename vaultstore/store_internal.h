@@ -73,6 +73,9 @@ struct live_entry {
     struct generation generation;
 };
 
+/* Threads that check PINs exclude each other here before they turn to the file pin.lock. */
+#define PIN_LOCKS 8u
+
 /* Who this process is, for the audit. */
 struct process_identity {
     uint32_t uid, pid;
@@ -102,6 +105,8 @@ struct vs_store {
     pthread_mutex_t clock_lock;
     uint64_t clock_txnid;       /* of the anchor below; 0: none */
     struct clock_anchor clock_anchor;
+
+    pthread_mutex_t pin_locks[PIN_LOCKS];
 
     _Atomic int64_t sweep_after; /* seconds of the boot clock: no sweep in passing before */
 };
@@ -180,6 +185,9 @@ VS_MUST_USE int vault_get(struct vs_store *store, struct kv_txn *txn, uint32_t n
                           struct vault *ret_vault);
 VS_MUST_USE int generation_get(struct vs_store *store, struct kv_txn *txn, uint32_t vault,
                                uint32_t number, struct generation *ret_generation);
+/* A generation record's body. */
+VS_MUST_USE int generation_decode(struct reader *r, uint32_t vault, uint32_t number,
+                                  struct generation *ret_generation);
 VS_MUST_USE int generation_put(struct commit_txn *txn, const struct generation *generation);
 VS_MUST_USE int vault_put(struct commit_txn *txn, const struct vault *vault);
 /* The live generation goes to the deleted ones, under its own policy. by: a role's name. */
@@ -197,6 +205,7 @@ VS_MUST_USE int generation_enter(struct vs_store *store, struct kv_txn *txn, uin
 /* Whose record: of a role, or of a named principal (role VS_ROLE_USER and a name). */
 struct who { enum vs_role role; const char *name; };
 const char *who_name(struct who who);
+bool user_name_fits(const char *name);                   /* user.c */
 const char *role_name(enum vs_role role);
 struct who login_who(const struct vs_login *login);      /* its name is the login's */
 /* For the audit: "so", "user", "public" or the name. NULL: public. */
@@ -221,7 +230,7 @@ enum vs_role login_role(const struct vs_login *login);   /* NULL: public */
 VS_MUST_USE int live_read(struct vs_store *store, uint32_t vault,
                           struct generation *ret_generation);
 /* A principal's byte of pin.lock, while its PIN is worked on. */
-struct pin_lock { int fd; struct flock range; };
+struct pin_lock { pthread_mutex_t *mutex; int fd; struct flock range; };
 void pin_lock_auto(struct pin_lock *lock);
 VS_MUST_USE int pin_lock_take(struct vs_store *store, uint32_t generation, struct who who,
                               struct pin_lock *lock);

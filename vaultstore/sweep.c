@@ -1,9 +1,12 @@
 /* sweep.c: purging by date. */
+#include <stdlib.h>
+
 #include "audit.h"
+#include "content.h"
 #include "purge.h"
 #include "store_internal.h"
 
-#define SWEEP_BATCH 64u           /* to one transaction */
+#define SWEEP_BATCH 1024u         /* to one transaction, if it is quick */
 #define SWEEP_PASSING 4u          /* in passing: so many, and not more often than this */
 #define SWEEP_INTERVAL 60         /* seconds */
 
@@ -11,7 +14,9 @@
 struct sweep_entry { enum schema_kind kind; struct vs_id id; struct key key; };
 struct sweep {
     struct sweep_entry entries[SWEEP_BATCH];
-    size_t n, purged, limit;      /* limit: of purges in this transaction */
+    size_t n, done, purged;
+    size_t limit;                 /* of purges in this transaction */
+    struct commit_pace pace;
     struct key last;              /* where the scan is */
     bool end;
 };
@@ -29,7 +34,7 @@ static int due_scan(struct vs_store *store, struct sweep *sweep)
     VS_TRY(store_clock(store, txn, &now));
     VS_TRY(kv_cursor_open(txn, &cursor));
     status = kv_cursor_seek(cursor, sweep->last.b, sweep->last.len, &key, &value);
-    while (status == VS_OK && key.data[0] == TABLE_DUE && sweep->n < SWEEP_BATCH) {
+    while (status == VS_OK && key.data[0] == TABLE_DUE && sweep->n < sweep->pace.size) {
         struct sweep_entry *entry = &sweep->entries[sweep->n];
         struct reader r;
 
@@ -45,13 +50,18 @@ static int due_scan(struct vs_store *store, struct sweep *sweep)
         sweep->n++;
         status = kv_cursor_next(cursor, &key, &value);
     }
-    sweep->end = sweep->n < SWEEP_BATCH;
-    if (sweep->n > 0) {
-        /* The next scan starts right behind the last key: that key and a zero byte. */
-        sweep->last = sweep->entries[sweep->n - 1].key;
-        sweep->last.b[sweep->last.len++] = 0;
-    }
+    sweep->end = sweep->n < sweep->pace.size;
     return status == VS_END ? VS_OK : status;
+}
+
+/* The next scan starts right behind the last key that was looked at: that key and a zero byte. */
+static void due_step(struct sweep *sweep)
+{
+    if (sweep->done == 0)
+        return;
+    sweep->end = sweep->end && sweep->done == sweep->n;
+    sweep->last = sweep->entries[sweep->done - 1].key;
+    sweep->last.b[sweep->last.len++] = 0;
 }
 
 /* Of a generation that is not live, the objects wait for the generation's own date. */
@@ -86,6 +96,7 @@ static int sweep_generation(struct commit_txn *txn, const struct sweep_entry *en
     struct generation g;
     struct reader r;
     uint32_t vault;
+    bool due;
     int status = trusted_get(txn->store, txn->kv, &entry->key, &r);
 
     if (status == VS_NOT_FOUND || status == VS_E_CORRUPT)
@@ -96,7 +107,10 @@ static int sweep_generation(struct commit_txn *txn, const struct sweep_entry *en
     if (status == VS_NOT_FOUND)
         return commit_discard(txn, &entry->key);
     VS_TRY(status);
-    if (g.hold || g.lock != 0 || g.state != GENERATION_DELETED || g.purge_at > generation_now(&txn->clock, &g))
+    if (g.lock != 0 || g.state != GENERATION_DELETED)
+        return VS_OK;
+    VS_TRY(content_past_due(txn->store, txn->kv, &txn->clock, &g, &due));
+    if (!due)
         return VS_OK;
     VS_TRY(purge_generation(txn, &g, "sweep"));
     (*purged)++;
@@ -107,32 +121,55 @@ static int sweep_run(struct commit_txn *txn, void *ctx)
 {
     struct sweep *sweep = ctx;
 
-    sweep->purged = 0;
-    for (size_t i = 0; i < sweep->n && sweep->purged < sweep->limit; i++)
-        VS_TRY((sweep->entries[i].kind == KIND_OBJECT ? sweep_object : sweep_generation)(
-            txn, &sweep->entries[i], &sweep->purged));
+    sweep->purged = sweep->done = 0;
+    commit_pace_begin(&sweep->pace);
+    while (sweep->done < sweep->n && sweep->purged < sweep->limit &&
+           !commit_pace_over(&sweep->pace)) {
+        const struct sweep_entry *entry = &sweep->entries[sweep->done];
+
+        VS_TRY((entry->kind == KIND_OBJECT ? sweep_object : sweep_generation)(txn, entry,
+                                                                             &sweep->purged));
+        sweep->done++;
+    }
+    return VS_OK;
+}
+
+static int sweep_rounds(struct vs_store *store, struct sweep *sweep, size_t limit, size_t rounds,
+                        size_t *ret_purged)
+{
+    size_t purged = 0;
+
+    for (size_t i = 0; i < rounds && purged < limit && !sweep->end; i++) {
+        sweep->limit = limit - purged;
+        VS_TRY(due_scan(store, sweep));
+        if (sweep->n == 0)
+            break;
+        VS_TRY(commit_run(store, sweep_run, sweep));
+        commit_pace_end(&sweep->pace);
+        due_step(sweep);
+        purged += sweep->purged;
+        if (sweep->purged > 0)
+            VS_TRY(purge_finish(store));
+    }
+    *ret_purged = purged;
     return VS_OK;
 }
 
 /* At most `rounds` transactions: entries that must stay are stepped over, not waited for. */
 static int sweep_all(struct vs_store *store, size_t limit, size_t rounds, size_t *ret_purged)
 {
-    struct sweep sweep = {.last = key_table(TABLE_DUE)};
-    size_t purged = 0;
+    struct sweep *sweep;
+    int status;
 
     VS_TRY(purge_finish(store));
-    for (size_t i = 0; i < rounds && purged < limit && !sweep.end; i++) {
-        sweep.limit = limit - purged;
-        VS_TRY(due_scan(store, &sweep));
-        if (sweep.n == 0)
-            break;
-        VS_TRY(commit_run(store, sweep_run, &sweep));
-        purged += sweep.purged;
-        if (sweep.purged > 0)
-            VS_TRY(purge_finish(store));
-    }
-    *ret_purged = purged;
-    return VS_OK;
+    sweep = calloc(1, sizeof(*sweep));
+    if (sweep == NULL)
+        return VS_E_NOMEM;
+    sweep->last = key_table(TABLE_DUE);
+    sweep->pace = commit_pace(SWEEP_BATCH);
+    status = sweep_rounds(store, sweep, limit, rounds, ret_purged);
+    free(sweep);
+    return status;
 }
 
 static int boot_run(struct commit_txn *txn, void *ctx)

@@ -8,7 +8,7 @@
 #include "audit.h"
 #include "store_internal.h"
 
-static bool name_fits(const char *name)
+bool user_name_fits(const char *name)
 {
     static const char *const taken[] = {"so", "user", "public"};
     size_t len = strlen(name);
@@ -86,7 +86,7 @@ static int user_change(struct vs_store *store, const char *where, struct user_ch
 
     if (c->login == NULL)
         return VS_DENIED;
-    if (!name_fits(c->who.name) || (c->verbs & ~(uint32_t)VS_VERBS_ALL) != 0)
+    if (!user_name_fits(c->who.name) || (c->verbs & ~(uint32_t)VS_VERBS_ALL) != 0)
         return VS_POLICY;
     status = commit_run(store, user_run, c);
     if (status == VS_DENIED) {
@@ -135,7 +135,7 @@ static int with_pin(struct vs_store *store, const char *where, struct user_chang
 
     if (c->login == NULL)
         return VS_DENIED;
-    if (!name_fits(c->who.name))
+    if (!user_name_fits(c->who.name))
         return VS_POLICY;
     VS_TRY(store_result(store, where, live_read(store, c->login->vault, &live)));
     VS_TRY(store_result(store, where,
@@ -411,7 +411,7 @@ int vs_user_grants(struct vs_store *store, uint32_t vault, const char *name,
 {
     struct grant_list list = {.grants = ret_grants, .cap = cap};
 
-    if (!name_fits(name))
+    if (!user_name_fits(name))
         return VS_NOT_FOUND;
     VS_TRY(store_result(store, __func__, grant_list(store, vault, name, &list)));
     *ret_n = list.n;
@@ -433,7 +433,7 @@ int vs_user_exists(struct vs_store *store, uint32_t vault, const char *name)
 {
     const struct who who = {.role = VS_ROLE_USER, .name = name};
 
-    if (!name_fits(name))
+    if (!user_name_fits(name))
         return VS_NOT_FOUND;
     return store_result(store, __func__, user_exists(store, vault, who));
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "audit.h"
+#include "content.h"
 #include "store_internal.h"
 
 /* ------------------------------------------------------------------ records */
@@ -112,8 +113,8 @@ static void rotation_encode(struct writer *w, const struct rotation *rotation)
     put_raw(w, rotation->index, sizeof(rotation->index));
 }
 
-static int generation_decode(struct reader *r, uint32_t vault, uint32_t number,
-                             struct generation *ret_generation)
+int generation_decode(struct reader *r, uint32_t vault, uint32_t number,
+                      struct generation *ret_generation)
 {
     struct generation g = {.vault = vault, .number = number};
 
@@ -407,6 +408,7 @@ int generation_retire(struct commit_txn *txn, struct generation *g, const char *
     g->deleted_at = txn->clock.now;
     g->deleted_strict = txn->clock.strict;
     g->purge_at = policy_purge_date(&g->policy, txn->clock.now);
+    VS_TRY(content_last_date(txn->kv, g, &g->purge_at));
     actor_name(txn->store, by, g->deleted_by);
     VS_TRY(generation_put(txn, g));
     due = key_due(g->purge_at, KIND_GENERATION, &id);
@@ -514,8 +516,8 @@ static int init_run(struct commit_txn *txn, void *ctx)
     VS_TRY(init_fresh(txn, init, &fresh));
     if (init->former != 0) {
         VS_TRY(generation_retire(txn, &former, "so"));
-        snprintf(detail, sizeof(detail), "generation %u deleted, to be purged at %lld",
-                 (unsigned)former.number, (long long)former.purge_at);
+        snprintf(detail, sizeof(detail), "generation %u deleted, to be purged at %s",
+                 (unsigned)former.number, time_text(former.purge_at).text);
     }
     vault.live = fresh.number;
     VS_TRY(vault_put(txn, &vault));
