@@ -145,7 +145,7 @@ static _Noreturn void writer(struct bench *b, struct waits *waits)
         if (us > atomic_load(&waits->longest_us))
             atomic_store(&waits->longest_us, us);
         atomic_fetch_add(&waits->n, 1);
-        usleep(5000);
+        usleep(50000);
     }
 }
 

@@ -27,13 +27,23 @@ static enum outcome class_filter(struct run *run, CK_OBJECT_CLASS *class, CK_ATT
 static enum outcome find_rows(struct run *run, CK_ATTRIBUTE *attrs, CK_ULONG n, json_t **ret_rows)
 {
     AUTO(handles) struct handles handles = {0};
-    enum outcome outcome = object_find(&run->client, attrs, n, &handles);
+    bool more = false;
+    unsigned long limit = 0;
+    enum outcome outcome = run_number(run, OPT_LIMIT, 0, &limit);
+
+    if (outcome == OUTCOME_OK)
+        outcome = object_page(&run->client, attrs, n, run_option(run, OPT_AFTER), limit, &handles,
+                              &more);
 
     if (outcome != OUTCOME_OK)
         return outcome;
     *ret_rows = json_array();
     for (size_t i = 0; i < handles.n; i++)
         json_array_append_new(*ret_rows, object_describe(&run->client, handles.list[i]));
+    if (more && !run->json)
+        fprintf(stderr, "There are more: --after %s\n",
+                json_string_value(json_object_get(json_array_get(*ret_rows, handles.n - 1),
+                                                  "uniqueId")));
     return OUTCOME_OK;
 }
 
@@ -173,8 +183,26 @@ static enum outcome act_on(struct run *run, const struct handles *handles, objec
     return outcome;
 }
 
+/* Without a filter the module does it, many at once. */
+static enum outcome recover_all(struct run *run)
+{
+    struct client *client = &run->client;
+    CK_ULONG n = 0;
+    enum outcome outcome = client_check(client, "RPV_RecoverAll",
+                                        client->rpv->RPV_RecoverAll(client->session, (CK_ULONG)-1,
+                                                                    &n));
+
+    if (outcome == OUTCOME_OK)
+        output_done(run->json, json_pack("{s:I}", "recoveredCount", (json_int_t)n),
+                    "Recovered %lu objects.", n);
+    return outcome;
+}
+
 static enum outcome recover(struct run *run)
 {
+    if (run_option(run, OPT_ALL) != NULL && run_option(run, OPT_CLASS) == NULL && run->n_args == 0)
+        return recover_all(run);
+
     AUTO(handles) struct handles handles = {0};
     enum outcome outcome = deleted_named(run, &handles);
 
@@ -194,7 +222,13 @@ static enum outcome purge(struct run *run)
                                  : outcome;
 }
 
-static const struct argp_option list_options[] = {OPTION_SO, OPTION_CLASS, OPTION_END};
+static const struct argp_option list_options[] = {
+    OPTION_SO,
+    OPTION_CLASS,
+    {"limit", OPT_LIMIT, "N", 0, "At most N", 0},
+    {"after", OPT_AFTER, "UNIQUEID", 0, "Go on behind this one, the last of the page before", 0},
+    OPTION_END,
+};
 static const struct argp_option recover_options[] = {
     OPTION_SO,
     OPTION_CLASS,

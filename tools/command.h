@@ -53,6 +53,8 @@ enum option_key {
     OPT_JOURNALD,
     OPT_ONCE,
     OPT_READ_ONLY,
+    OPT_ACCEPT_ROLLBACK,
+    OPT_AFTER,
     OPT_END,
 };
 #define OPT_COUNT (OPT_END - OPT_FIRST)
@@ -98,6 +100,7 @@ extern const struct command object_commands[];
 extern const struct command govern_commands[];
 extern const struct command import_commands[];
 extern const struct command audit_commands[];
+extern const struct command store_commands[];
 extern const struct command log_commands[];
 
 /* The option's value, or NULL. */

@@ -211,9 +211,39 @@ static bool handles_add(struct handles *handles, CK_OBJECT_HANDLE handle)
     return true;
 }
 
-enum outcome object_find(struct client *client, CK_ATTRIBUTE *attrs, CK_ULONG n,
-                         struct handles *handles)
+struct page {
+    const char *after;          /* NULL: the page has begun */
+    size_t limit;
+    struct handles *handles;
+    bool more;
+};
+
+static bool is_called(struct client *client, CK_OBJECT_HANDLE handle, const char *unique_id)
 {
+    char text[64];
+    CK_ATTRIBUTE attr = {CKA_UNIQUE_ID, text, sizeof(text)};
+
+    return client->f->C_GetAttributeValue(client->session, handle, &attr, 1) == CKR_OK &&
+           attr.ulValueLen == strlen(unique_id) &&
+           memcmp(text, unique_id, attr.ulValueLen) == 0;
+}
+
+/* False when memory is out. */
+static bool page_add(struct client *client, struct page *page, CK_OBJECT_HANDLE handle)
+{
+    if (page->after != NULL) {
+        if (is_called(client, handle, page->after))
+            page->after = NULL;
+        return true;
+    }
+    page->more = page->limit != 0 && page->handles->n == page->limit;
+    return page->more || handles_add(page->handles, handle);
+}
+
+enum outcome object_page(struct client *client, CK_ATTRIBUTE *attrs, CK_ULONG n,
+                         const char *after, size_t limit, struct handles *handles, bool *ret_more)
+{
+    struct page page = {.after = after, .limit = limit, .handles = handles};
     CK_OBJECT_HANDLE batch[64];
     CK_ULONG got = 0;
     bool room = true;
@@ -223,13 +253,26 @@ enum outcome object_find(struct client *client, CK_ATTRIBUTE *attrs, CK_ULONG n,
         return client_check(client, "C_FindObjectsInit", rv);
     do {
         rv = client->f->C_FindObjects(client->session, batch, COUNT_OF(batch), &got);
-        for (CK_ULONG i = 0; rv == CKR_OK && i < got; i++)
-            room = room && handles_add(handles, batch[i]);
-    } while (rv == CKR_OK && got > 0 && room);
+        for (CK_ULONG i = 0; rv == CKR_OK && i < got && room && !page.more; i++)
+            room = page_add(client, &page, batch[i]);
+    } while (rv == CKR_OK && got > 0 && room && !page.more);
     client->f->C_FindObjectsFinal(client->session);
     if (!room)
         return failure_set(&client->failure, OUTCOME_FAILED, "MEMORY", "out of memory");
+    if (rv == CKR_OK && page.after != NULL)
+        return failure_set(&client->failure, OUTCOME_NOT_FOUND, "OBJECT_NOT_FOUND",
+                           "\"%s\" is not among them (any more): begin anew without --after",
+                           page.after);
+    *ret_more = page.more;
     return client_check(client, "C_FindObjects", rv);
+}
+
+enum outcome object_find(struct client *client, CK_ATTRIBUTE *attrs, CK_ULONG n,
+                         struct handles *handles)
+{
+    bool more;
+
+    return object_page(client, attrs, n, NULL, 0, handles, &more);
 }
 
 bool hex_parse(const char *text, unsigned char *bytes, size_t cap, size_t *ret_len)

@@ -13,6 +13,12 @@ void handles_auto(struct handles *handles);
 enum outcome object_find(struct client *client, CK_ATTRIBUTE *attrs, CK_ULONG n,
                          struct handles *handles);
 
+/* Of these at most `limit` (0: all), behind the one of this unique id (NULL: from the first). `more`
+ * tells whether there are others behind them; the last one's unique id leads on. */
+enum outcome object_page(struct client *client, CK_ATTRIBUTE *attrs, CK_ULONG n,
+                         const char *after, size_t limit, struct handles *handles,
+                         bool *ret_more);
+
 /*
  * The one object called `name` among those the template finds. A name is a unique id or a label,
  * or says which it is: id=HEX (also 0xHEX), label=TEXT, uid=TEXT. When nothing or more than one

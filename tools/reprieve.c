@@ -21,6 +21,7 @@ static const struct {
     {"Governing objects", govern_commands},
     {"Bringing keys in and out", import_commands},
     {"The record of it all", audit_commands},
+    {"The store", store_commands},
     {"Asking and watching the record", log_commands},
 };
 
