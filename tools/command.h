@@ -102,6 +102,7 @@ extern const struct command import_commands[];
 extern const struct command audit_commands[];
 extern const struct command store_commands[];
 extern const struct command log_commands[];
+extern const struct command watch_commands[];
 
 /* The option's value, or NULL. */
 const char *run_option(const struct run *run, enum option_key option);

@@ -22,7 +22,8 @@ static const struct {
     {"Bringing keys in and out", import_commands},
     {"The record of it all", audit_commands},
     {"The store", store_commands},
-    {"Asking and watching the record", log_commands},
+    {"Asking the record", log_commands},
+    {"Watching the record", watch_commands},
 };
 
 /* ------------------------------------------------------------------ for commands */
