@@ -68,7 +68,7 @@ static int user_put(struct commit_txn *txn, void *ctx)
     VS_TRY(login_verbs(txn->store, txn->kv, user->login, NULL, &verbs));
     if (!(verbs & VS_VERB_POLICY))
         return VS_DENIED;
-    if (live.lock != 0)
+    if (live.lock >= GENERATION_READ_ONLY)
         return VS_LOCKED;
     key = key_principals(live.number);
     if (user->place_len + key.len > sizeof(key.b))
