@@ -73,7 +73,7 @@ static void react(struct watch *watch, const struct rule *rule, const char *json
     }
     close(ends[0]);
     if (pid > 0) {
-        ssize_t n = write(ends[1], json, strlen(json));   /* less than a pipe holds */
+        int n = dprintf(ends[1], "%s\n", json);   /* less than a pipe holds */
         watch->reactions++;
         if (n < 0)
             fprintf(stderr, "reprieve: the reaction to %s took no input\n", rule->name);
