@@ -139,6 +139,32 @@ static void test_hold_inside(void **state)
     assert_true(slot_wiped(f, &id));
 }
 
+/* Time across boots counts for nothing on the strict clock: not for the generation either. */
+static void test_strict_clock(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id id = object_make(f, f->user, true, "key", "value");
+    struct vs_policy policy = OPEN_POLICY;
+    struct vs_generation_info former;
+
+    policy.clock_strict = true;
+    assert_ok(vs_vault_set_policy(f->store, f->so, &policy));
+    assert_ok(vs_object_delete(f->store, 0, f->user, &id));
+    policy.retention_days = 7;
+    assert_ok(vs_vault_set_policy(f->store, f->so, &policy));
+    f->wall += 80 * DAY;
+    f->boot = 1;
+    f->boot_id[0]++;
+    former = retire(f);
+    assert_true(former.purge_at >= former.deleted_at + 90 * DAY);
+    fixture_pass(f, 89 * DAY);
+    sweep(f);
+    assert_false(slot_wiped(f, &id));
+    assert_ok(recover(f, former.generation));
+    login_again(f);
+    assert_ok(vs_object_recover(f->store, 0, f->user, &id));
+}
+
 /* A hold on a vault saves what is not due yet; it brings back nothing. */
 static void test_hold_too_late(void **state)
 {
@@ -166,7 +192,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_open_vault, fixture_done)
     const struct CMUnitTest tests[] = {
         TEST(test_shorter_retention), TEST(test_later_date), TEST(test_hold_inside),
-        TEST(test_hold_too_late),
+        TEST(test_hold_too_late), TEST(test_strict_clock),
     };
     return cmocka_run_group_tests_name("content", tests, NULL, NULL);
 }

@@ -55,9 +55,14 @@ static int content_has(struct kv_txn *txn, const struct generation *g, const str
     return VS_OK;
 }
 
-/* The table of due dates backwards, as far as its dates are later. */
-int content_last_date(struct kv_txn *txn, const struct generation *g, int64_t *date)
+/*
+ * The table of due dates backwards, as far as its dates are later. On the strict clock an object
+ * has still before it, at most, what that clock is behind.
+ */
+int content_last_date(struct kv_txn *txn, const struct clock_reading *clock,
+                      const struct generation *g, int64_t *date)
 {
+    int64_t behind = g->policy.clock_strict ? clock->now - clock->strict : 0;
     AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
     struct key end = key_table(TABLE_DUE + 1);
     struct kv_slice key, value;
@@ -79,6 +84,8 @@ int content_last_date(struct kv_txn *txn, const struct generation *g, int64_t *d
         get_raw(&r, id.b, sizeof(id.b));
         if (!reader_end(&r))
             return VS_E_CORRUPT;
+        if (__builtin_add_overflow(purge_at, behind, &purge_at))
+            purge_at = INT64_MAX;
         if (purge_at <= *date)
             return VS_OK;
         if (kind == KIND_OBJECT)

@@ -408,7 +408,7 @@ int generation_retire(struct commit_txn *txn, struct generation *g, const char *
     g->deleted_at = txn->clock.now;
     g->deleted_strict = txn->clock.strict;
     g->purge_at = policy_purge_date(&g->policy, txn->clock.now);
-    VS_TRY(content_last_date(txn->kv, g, &g->purge_at));
+    VS_TRY(content_last_date(txn->kv, &txn->clock, g, &g->purge_at));
     actor_name(txn->store, by, g->deleted_by);
     VS_TRY(generation_put(txn, g));
     due = key_due(g->purge_at, KIND_GENERATION, &id);
