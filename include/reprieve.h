@@ -251,6 +251,60 @@ struct RPV_CHECK {
     char detail[200];
 };
 
+/* A key outside the vault, PEM or DER: a public one to seal a backup to, a private one (PKCS#8 or
+ * traditional, not encrypted) to open it. RSA of 2048 bits and more, EC, X25519, X448. */
+struct RPV_BLOB_KEY { const CK_BYTE *pKey; CK_ULONG ulKeyLen; };
+#define RPV_BLOB_KEYS_MAX 32UL
+
+struct RPV_PROGRESS_INFO {
+    unsigned long long done, total;  /* objects; done 0: it is only looked at */
+    char uniqueId[33];           /* of the object just dealt with */
+    CK_ULONG ulClass;
+    char result[32];             /* "ok", "exists", "purged", "locked", "other key", "changed" */
+};
+/* Anything but CKR_OK stops it. It must not call the module. */
+typedef CK_RV (*RPV_PROGRESS)(void *pApplication, const struct RPV_PROGRESS_INFO *pProgress);
+
+struct RPV_BACKUP {
+    const char *pPath;           /* made, with mode 0600, once it is whole; must not exist */
+    int fd;                      /* where pPath is NULL */
+    const struct RPV_BLOB_KEY *pKeys;    /* none: only this vault restores it */
+    CK_ULONG ulKeys;
+    CK_ULONG ulThreshold;        /* so many of the keys are needed; 0: any one */
+    RPV_PROGRESS Notify;         /* or NULL */
+    void *pApplication;
+};
+
+struct RPV_BACKUP_INFO {
+    CK_ULONG ulFormat;
+    char id[33];
+    long long createdAt;
+    char createdBy[64];
+    char serial[17], label[33];  /* of the vault */
+    CK_ULONG ulGeneration;
+    CK_BBOOL bWhole;             /* vault, else some objects */
+    unsigned long long objects;
+    unsigned long long auditSeq; /* the head of the audit chain then */
+    char auditHash[65];
+    CK_ULONG ulThreshold, ulKeys;
+    struct {
+        CK_ULONG ulKind;         /* 1 the vault's own, 2 RSA, 3 EC */
+        char fingerprint[65];    /* SHA-256 of the SubjectPublicKeyInfo */
+    } keys[RPV_BLOB_KEYS_MAX];
+};
+
+struct RPV_RESTORE {
+    const char *pPath;
+    int fd;                      /* where pPath is NULL: a file, which is read twice */
+    const struct RPV_BLOB_KEY *pKeys;    /* none needed for the vault's own backups */
+    CK_ULONG ulKeys;
+    CK_BBOOL bReplace;           /* what exists; else nothing is restored when something does */
+    CK_BBOOL bDryRun;
+    CK_BBOOL bSettings;          /* the policy and the users, not the objects: the policy verb */
+    RPV_PROGRESS Notify;         /* or NULL */
+    void *pApplication;
+};
+
 /* A function list as in the standard: a version, then pointers. Later versions append. */
 struct RPV_FUNCTION_LIST {
     CK_VERSION version;          /* 1.1 */
@@ -338,6 +392,19 @@ struct RPV_FUNCTION_LIST {
                          CK_UTF8CHAR *pPin, CK_ULONG ulPinLen);
     CK_RV (*RPV_ListTombstones)(CK_SLOT_ID slotID, struct RPV_TOMBSTONE *pTombstones,
                                 CK_ULONG *pulCount);
+    /* Objects, live or deleted, into a backup; no object: the whole vault, with deleted objects,
+     * policy and users. Needs the backup verb: CKR_ACTION_PROHIBITED. */
+    CK_RV (*RPV_Backup)(CK_SESSION_HANDLE hSession, const CK_OBJECT_HANDLE *phObjects,
+                        CK_ULONG ulCount, const struct RPV_BACKUP *pBackup,
+                        unsigned long long *pObjects);
+    /* What a backup says of itself; no session, no key. CKR_DATA_INVALID: it is none. */
+    CK_RV (*RPV_ShowBackup)(const char *pPath, int fd, struct RPV_BACKUP_INFO *pInfo);
+    /* Back into the vault, with ids, attributes and states; CKA_RPV_ORIGIN is
+     * RPV_ORIGIN_RESTORED. What was purged here is left out, always. CKR_ACTION_PROHIBITED:
+     * something exists, and Notify has told what; or the restore verb is missing. CKR_KEY_NEEDED:
+     * the keys do not open it. CKR_DATA_INVALID. */
+    CK_RV (*RPV_Restore)(CK_SESSION_HANDLE hSession, const struct RPV_RESTORE *pRestore,
+                         unsigned long long *pRestored);
 };
 
 #ifdef __cplusplus

@@ -355,6 +355,7 @@ enum vs_origin {
 struct vs_header {
     struct vs_id id;
     uint32_t vault, generation;
+    uint64_t epoch;              /* of the vault key that a private one is sealed under */
     uint32_t version;            /* goes up with every change of header or attributes */
     uint32_t kind;               /* the caller's: object class; not interpreted */
     bool is_private;             /* sealed under the vault key, else under the host key */

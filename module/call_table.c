@@ -299,4 +299,7 @@ const struct call_row CALL_TABLE[CALL_COUNT] = {
     VENDOR(RPV_SetHold),
     VENDOR(RPV_SetLock),
     VENDOR(RPV_ListTombstones),
+    VENDOR(RPV_Backup),
+    VENDOR(RPV_ShowBackup),
+    VENDOR(RPV_Restore),
 };

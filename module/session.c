@@ -143,7 +143,8 @@ static CK_RV open_allowed(struct slot *slot, bool rw)
     if (!initialized)
         return trace_fail(CKR_TOKEN_NOT_RECOGNIZED, "the vault is not initialised");
     if (rw && info.read_only)
-        return trace_fail(CKR_TOKEN_WRITE_PROTECTED, "the vault is locked");
+        return trace_fail(CKR_TOKEN_WRITE_PROTECTED,
+                          "the vault is locked, or an older copy: see reprieve doctor");
     return CKR_OK;
 }
 

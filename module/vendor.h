@@ -31,4 +31,11 @@ CK_RV RPV_ListTombstones(CK_SLOT_ID slotID, struct RPV_TOMBSTONE *pTombstones,
 CK_RV RPV_CheckStore(struct RPV_CHECK *pChecks, CK_ULONG *pulCount);
 CK_RV RPV_AcceptRollback(CK_SLOT_ID slotID, CK_UTF8CHAR *pPin, CK_ULONG ulPinLen);
 CK_RV RPV_RecoverAll(CK_SESSION_HANDLE hSession, CK_ULONG ulLimit, CK_ULONG *pulRecovered);
+
+/* entry_backup.c */
+CK_RV RPV_Backup(CK_SESSION_HANDLE hSession, const CK_OBJECT_HANDLE *phObjects, CK_ULONG ulCount,
+                 const struct RPV_BACKUP *pBackup, unsigned long long *pObjects);
+CK_RV RPV_ShowBackup(const char *pPath, int fd, struct RPV_BACKUP_INFO *pInfo);
+CK_RV RPV_Restore(CK_SESSION_HANDLE hSession, const struct RPV_RESTORE *pRestore,
+                  unsigned long long *pRestored);
 #endif

@@ -58,7 +58,7 @@ struct bench {
     struct vs_options options;
     struct vs_store *store;
     struct vs_login *user;
-    char dir[64];
+    char dir[512];
     size_t objects;
     struct vs_id *ids;
 };
@@ -75,9 +75,11 @@ static void bench_open(struct bench *b)
     struct vs_login *so;
 
     memset(label, ' ', sizeof(label));
+    snprintf(b->dir, sizeof(b->dir), "%s/bench-govern.XXXXXX",
+             getenv("TMPDIR") != NULL ? getenv("TMPDIR") : "/tmp");
     b->machine = mmap(NULL, sizeof(*b->machine), PROT_READ | PROT_WRITE,
                       MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-    if (b->machine == MAP_FAILED || mkdtemp(strcpy(b->dir, "/tmp/bench-govern.XXXXXX")) == NULL)
+    if (b->machine == MAP_FAILED || mkdtemp(b->dir) == NULL)
         exit(1);
     atomic_store(&b->machine->now, 20000 * (int64_t)DAY);
     b->time = (struct vs_time_source){machine_now, machine_now, machine_boot_id, b->machine};
@@ -94,7 +96,7 @@ static void bench_open(struct bench *b)
 
 static void bench_done(struct bench *b)
 {
-    char command[100];
+    char command[600];
 
     vs_logout(b->user);
     vs_store_close(b->store);

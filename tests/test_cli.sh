@@ -208,6 +208,11 @@ tap_ok 'the other half' user --delete-object --type pubkey --id 02
 tap_ok 'the secret' user --delete-object --type secrkey --id 05
 tap_ok 'they are shown' says 'private .* ec .*protected from purge' rpv2 deleted
 tap_ok 'deleted is JSON' json_ok --vault clients deleted
+tap_is 'a page of one' "$(rpv2 deleted --limit 1 2>"$tap_dir/page.err" | tail -n +2 | wc -l | tr -d ' ')" 1
+after=$(sed -n 's/.*--after //p' "$tap_dir/page.err")
+tap_is 'and the other two behind it' \
+    "$(rpv2 deleted --after "$after" | tail -n +2 | wc -l | tr -d ' ')" 2
+tap_ok 'behind what is not there: 3' status_of 3 --vault clients deleted --after nothing
 tap_ok 'the SO sees them, too' says 'private ' rpv2 deleted --so
 tap_ok 'one name, two objects: 3' status_of 3 --vault clients recover ec
 tap_ok 'and nothing done' says ' ec ' rpv2 deleted
@@ -225,7 +230,7 @@ tap_ok 'and told why' says 'purge' rpv2 purge "$mac" --yes
 tap_ok 'and as JSON' error_json CKR_ACTION_PROHIBITED --vault clients purge "$mac" --yes
 tap_ok 'recover by unique id' rpv2 recover "$mac"
 tap_ok 'delete again' user --delete-object --type secrkey --id 05
-tap_ok 'recover all' json_ok --vault clients recover --all
+tap_ok 'recover all' says '"recoveredCount": 1' rpv2 --json recover --all
 tap_ok 'recover needs a name: 2' status_of 2 --vault clients recover
 tap_ok 'nothing is left to recover' says 'Nothing is deleted' rpv2 deleted
 
@@ -269,6 +274,24 @@ tap_ok 'of one vault' silent 'KeyImport' rpv --vault second audit
 tap_ok 'the chain is intact' says 'intact' rpv audit verify
 tap_ok 'verify is JSON' json_ok audit verify
 tap_ok 'sweep finds nothing due' says 'Purged 0' rpv sweep
+
+# ---------------------------------------------------------------- health, an older copy
+
+tap_ok 'the store is healthy' says 'chain  *ok' rpv doctor
+tap_ok 'as JSON' json_ok doctor
+tap_ok 'nothing to accept: 1' status_of 1 --vault clients doctor --accept-rollback --yes
+cp "$tap_dir/store/data.mdb" "$tap_dir/data.old"
+tap_ok 'something happens' rpv2 recover --all
+tap_ok 'and something else' user --keygen --key-type AES:16 --id 31 --label later
+cp "$tap_dir/data.old" "$tap_dir/store/data.mdb"
+tap_ok 'an older copy: 1' status_of 1 doctor
+tap_ok 'is explained' says 'head  *BAD .*older copy' rpv doctor
+tap_ok 'nothing can be made: 4' status_of 4 --vault clients recover --all
+REPRIEVE_SO_PIN=wrong-pin tap_ok 'accepted with a wrong PIN: 5' \
+    status_of 5 --vault clients doctor --accept-rollback --yes
+tap_ok 'accepted' rpv2 doctor --accept-rollback --yes
+tap_ok 'healthy again' rpv doctor
+tap_ok 'and on record' says 'RollbackAccept' rpv audit
 
 # a label may be anybody's bytes: neither terminal nor JSON breaks
 tap_ok 'a label that would drive the terminal' user --keygen --key-type AES:16 --id 30 \

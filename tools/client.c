@@ -66,6 +66,7 @@ static const struct {
     {CKR_MECHANISM_INVALID, OUTCOME_FAILED, "the module does not have this mechanism here", ""},
     {CKR_DEVICE_MEMORY, OUTCOME_FAILED, "the disk is full; nothing was changed",
      "make room and try again"},
+    {CKR_KEY_NEEDED, OUTCOME_LOGIN, "it needs a key that was not given", "give them with --key"},
     {CKR_SESSION_EXISTS, OUTCOME_FAILED, "a session is still open", ""},
 };
 

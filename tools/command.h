@@ -55,10 +55,16 @@ enum option_key {
     OPT_READ_ONLY,
     OPT_ACCEPT_ROLLBACK,
     OPT_AFTER,
+    OPT_TO,
+    OPT_THRESHOLD,
+    OPT_REPLACE,
+    OPT_SETTINGS,
+    OPT_DUE,
     OPT_END,
 };
 #define OPT_COUNT (OPT_END - OPT_FIRST)
 #define SETS_MAX 24
+#define KEYS_MAX 32
 
 struct command;
 
@@ -67,6 +73,8 @@ struct run {
     const char *option[OPT_COUNT]; /* NULL: not given; "" for one without a value */
     const char *sets[SETS_MAX];    /* every --set */
     size_t n_sets;
+    const char *keys[KEYS_MAX];    /* every --to or --key */
+    size_t n_keys;
     char **args;
     size_t n_args;
     bool json;
@@ -101,7 +109,9 @@ extern const struct command govern_commands[];
 extern const struct command import_commands[];
 extern const struct command audit_commands[];
 extern const struct command store_commands[];
+extern const struct command backup_commands[];
 extern const struct command log_commands[];
+extern const struct command watch_commands[];
 
 /* The option's value, or NULL. */
 const char *run_option(const struct run *run, enum option_key option);

@@ -191,11 +191,15 @@ void output_candidates(const json_t *rows, FILE *stream)
         {"uniqueId", "UNIQUE ID"}, {"class", "CLASS"}, {"keyType", "TYPE"},
         {"label", "LABEL"},        {"id", "ID"},       {"deletedAt", "DELETED"},
     };
+    static const struct column verdicts[] = {
+        {"uniqueId", "UNIQUE ID"}, {"class", "CLASS"}, {"result", "WHY"}};
     static const struct column vaults[] = {
         {"slot", "SLOT"}, {"serial", "SERIAL"}, {"label", "LABEL"}};
 
     if (json_object_get(json_array_get(rows, 0), "serial") != NULL)
         print_table(stream, rows, vaults, sizeof(vaults) / sizeof(vaults[0]));
+    else if (json_object_get(json_array_get(rows, 0), "result") != NULL)
+        print_table(stream, rows, verdicts, sizeof(verdicts) / sizeof(verdicts[0]));
     else
         print_table(stream, rows, objects, sizeof(objects) / sizeof(objects[0]));
 }

@@ -20,9 +20,11 @@ static const struct {
     {"Objects", object_commands},
     {"Governing objects", govern_commands},
     {"Bringing keys in and out", import_commands},
+    {"Backups", backup_commands},
     {"The record of it all", audit_commands},
     {"The store", store_commands},
-    {"Asking and watching the record", log_commands},
+    {"Asking the record", log_commands},
+    {"Watching the record", watch_commands},
 };
 
 /* ------------------------------------------------------------------ for commands */
@@ -107,6 +109,8 @@ static error_t option_store(struct run *run, int key, char *arg)
     run->json = run->json || key == OPT_JSON;
     if (key == OPT_SET && run->n_sets < SETS_MAX)
         run->sets[run->n_sets++] = arg;
+    if ((key == OPT_TO || key == OPT_KEY) && run->n_keys < KEYS_MAX)
+        run->keys[run->n_keys++] = arg;
     return 0;
 }
 

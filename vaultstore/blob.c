@@ -59,13 +59,14 @@ static int read_all(struct blob *blob, void *ret_data, size_t len)
 
 /* ------------------------------------------------------------------ keys */
 
-/* What only a login of this generation has. */
+/* What only a login of this generation has, whatever the epoch of its vault key: the index key is
+ * not rotated. */
 static int own_key(struct vs_store *store, const struct vs_login *login,
                    struct secret_key *ret_key)
 {
     static const char info[] = "reprieve backup";
 
-    return seal_derive(store->sealer, login->vault_key, SEAL_KEY, store->keys->mix, SEAL_KEY, info,
+    return seal_derive(store->sealer, login->index_key, SEAL_KEY, store->keys->mix, SEAL_KEY, info,
                        sizeof(info) - 1, ret_key->b);
 }
 

@@ -113,8 +113,15 @@ struct pin_try {
     struct who who;
     struct generation generation;
     struct principal principal;
+    struct secret_key private_key;   /* of the principal's pair */
+    bool rehashed;
     bool last;                    /* this try was the last one */
 };
+
+static void pin_try_auto(struct pin_try *t)
+{
+    explicit_bzero(t, sizeof(*t));
+}
 
 static int try_count(struct commit_txn *txn, void *ctx)
 {
@@ -135,11 +142,17 @@ static int try_count(struct commit_txn *txn, void *ctx)
     return principal_put(txn, t->number, t->who, &t->principal);
 }
 
+/* The vault key may have been rotated meanwhile: then the record has another box. */
 static int try_settle(struct commit_txn *txn, void *ctx)
 {
     struct pin_try *t = ctx;
+    struct principal now;
 
-    return principal_put(txn, t->number, t->who, &t->principal);
+    VS_TRY(principal_get(txn->store, txn->kv, t->number, t->who, &now));
+    if (t->rehashed && now.epoch == t->principal.epoch)
+        now = t->principal;
+    now.tries = 0;
+    return principal_put(txn, t->number, t->who, &now);
 }
 
 /* A failure, and a lock-out when it was the last try, in one transaction. */
@@ -158,19 +171,24 @@ static int try_fail(struct commit_txn *txn, void *ctx)
     return audit_append(txn, &entry);
 }
 
-/* A stored cost below the policy's: the same key wrapped anew, stretched as the policy says. */
+/* A stored cost below the policy's, or no pair yet: wrapped anew, stretched as the policy says. */
 static int try_rehash(struct vs_store *store, struct pin_try *t, const uint8_t *pin,
                       size_t pin_len, const struct secret_key *vault_key)
 {
     AUTO(pin_key) struct pin_key fresh;
     AUTO(secret_key) struct secret_key slot;
+    uint64_t epoch = t->principal.epoch;
 
-    if (t->principal.log_n >= t->generation.policy.scrypt_log_n)
+    if (t->principal.has_pair && t->principal.log_n >= t->generation.policy.scrypt_log_n)
         return VS_OK;
+    if (epoch != t->generation.rotation.epoch)
+        return VS_OK;                /* rotated just now: at the next login */
     VS_TRY(keyslots_read(store->slots, t->generation.slot, slot.b));
     VS_TRY(pin_stretch(store, pin, pin_len, t->generation.policy.scrypt_log_n, &fresh));
-    return principal_wrap(store, &t->generation, t->who, slot.b, &fresh, vault_key->b,
-                          &t->principal);
+    VS_TRY(principal_wrap(store, &t->generation, t->who, slot.b, &fresh, vault_key->b,
+                          &t->principal, &t->private_key));
+    t->rehashed = true;
+    return VS_OK;
 }
 
 /* With the principal's lock held. On success t has the principal as stored. */
@@ -181,7 +199,8 @@ static int pin_try(struct vs_store *store, struct pin_try *t, const uint8_t *pin
     int status;
 
     VS_TRY(commit_run_always(store, try_count, t));
-    status = principal_unwrap(store, &t->generation, t->who, &t->principal, pin, pin_len, &key);
+    status = principal_unwrap(store, &t->generation, t->who, &t->principal, pin, pin_len,
+                              &t->private_key, &key);
     if (status == VS_PIN_INCORRECT)
         VS_TRY(commit_run_always(store, try_fail, t));
     VS_TRY(status);
@@ -192,27 +211,27 @@ static int pin_try(struct vs_store *store, struct pin_try *t, const uint8_t *pin
     return VS_OK;
 }
 
-/* On success ret_principal is the record as stored. */
+/* On success ret_try has the principal and the private half of its pair. */
 static int who_check(struct vs_store *store, uint32_t vault, uint32_t generation, struct who who,
-                     const uint8_t *pin, size_t pin_len, struct principal *ret_principal,
+                     const uint8_t *pin, size_t pin_len, struct pin_try *ret_try,
                      struct secret_key *ret_vault_key)
 {
-    struct pin_try t = {.vault = vault, .number = generation, .who = who};
+    AUTO(pin_try) struct pin_try t = {.vault = vault, .number = generation, .who = who};
     AUTO(pin_lock) struct pin_lock lock = {.fd = -1};
 
     VS_TRY(pin_lock_take(store, generation, who, &lock));
     VS_TRY(pin_try(store, &t, pin, pin_len, ret_vault_key));
-    *ret_principal = t.principal;
+    *ret_try = t;
     return VS_OK;
 }
 
 int pin_check(struct vs_store *store, uint32_t vault, uint32_t generation, enum vs_role role,
               const uint8_t *pin, size_t pin_len, struct secret_key *ret_vault_key)
 {
-    struct principal principal;
+    AUTO(pin_try) struct pin_try t = {.vault = vault};
 
-    return who_check(store, vault, generation, (struct who){.role = role}, pin, pin_len,
-                     &principal, ret_vault_key);
+    return who_check(store, vault, generation, (struct who){.role = role}, pin, pin_len, &t,
+                     ret_vault_key);
 }
 
 /* ------------------------------------------------------------------ logins */
@@ -225,17 +244,23 @@ int live_read(struct vs_store *store, uint32_t vault, struct generation *ret_gen
     return generation_live(store, txn, vault, ret_generation);
 }
 
-static int login_keys(struct vs_store *store, struct vs_login *login)
+/* The vault key that the PIN opened may be of the epoch before, when it was rotated just now. */
+static int login_begin(struct vs_store *store, struct vs_login *login, uint64_t epoch,
+                       const struct secret_key *vault_key, struct generation *ret_live)
 {
-    const struct { const char *info; uint8_t *key; } rows[] = {
-        {"reprieve private object", login->object_key},
-        {"reprieve private index", login->index_key},
-    };
+    AUTO(kv_txn) struct kv_txn *txn = NULL;
+    const struct login_ring *ring;
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        VS_TRY(seal_derive(store->sealer, login->vault_key, SEAL_KEY, store->keys->mix, SEAL_KEY,
-                           rows[i].info, strlen(rows[i].info), rows[i].key));
-    return VS_OK;
+    VS_TRY(kv_read(store->kv, &txn));
+    VS_TRY(generation_live(store, txn, login->vault, ret_live));
+    if (ret_live->number != login->generation)
+        return VS_REVOKED;
+    if (epoch == ret_live->rotation.epoch)
+        VS_TRY(login_keys(store, login, ret_live, vault_key->b));
+    else
+        VS_TRY(login_rekey(store, txn, login, ret_live));
+    ring = login_ring_of(login, ret_live->rotation.epoch);
+    return login_index_key(store, ret_live, ring->vault_key, login->index_key);
 }
 
 static int login_open(struct vs_store *store, uint32_t vault, struct who who, const uint8_t *pin,
@@ -244,10 +269,10 @@ static int login_open(struct vs_store *store, uint32_t vault, struct who who, co
     AUTO(vs_login) struct vs_login *login = NULL;
     AUTO(secret_key) struct secret_key vault_key;
     struct generation live;
-    struct principal principal;
+    AUTO(pin_try) struct pin_try t = {.vault = vault};
 
     VS_TRY(live_read(store, vault, &live));
-    VS_TRY(who_check(store, vault, live.number, who, pin, pin_len, &principal, &vault_key));
+    VS_TRY(who_check(store, vault, live.number, who, pin, pin_len, &t, &vault_key));
     login = vs_secret_alloc(sizeof(*login));
     if (login == NULL)
         return VS_E_NOMEM;
@@ -257,10 +282,13 @@ static int login_open(struct vs_store *store, uint32_t vault, struct who who, co
     login->role = who.role;
     if (who.name != NULL)
         snprintf(login->name, sizeof(login->name), "%s", who.name);
-    memcpy(login->number, principal.number, sizeof(login->number));
-    login->verbs = principal.verbs;
-    memcpy(login->vault_key, vault_key.b, SEAL_KEY);
-    VS_TRY(login_keys(store, login));
+    memcpy(login->number, t.principal.number, sizeof(login->number));
+    login->verbs = t.principal.verbs;
+    login->has_pair = t.principal.has_pair;
+    memcpy(login->private_key, t.private_key.b, SEAL_KEY);
+    VS_TRY(login_begin(store, login, t.principal.epoch, &vault_key, &live));
+    if (live.rotation.resealing)     /* what a crash left; if not now, then at the next login */
+        (void)store_result(store, __func__, rotation_finish(store, login));
     *ret_login = login;
     login = NULL;
     return VS_OK;
@@ -289,6 +317,8 @@ int vs_login_named(struct vs_store *store, uint32_t vault, const char *name, con
 
 void vs_logout(struct vs_login *login)
 {
+    if (login != NULL)
+        login_rings_free(login);
     vs_secret_free(login, sizeof(*login));
 }
 
@@ -302,6 +332,7 @@ static int login_look(struct vs_store *store, const struct vs_login *login, uint
     VS_TRY(generation_live(store, txn, login->vault, &live));
     if (live.number != login->generation)
         return VS_REVOKED;
+    VS_TRY(login_rekey(store, txn, login, &live));
     return login_verbs(store, txn, login, NULL, ret_verbs);
 }
 
@@ -359,12 +390,12 @@ int vs_login_verify(struct vs_store *store, struct vs_login *login, const uint8_
                     size_t pin_len)
 {
     AUTO(secret_key) struct secret_key vault_key;
-    struct principal principal;
+    AUTO(pin_try) struct pin_try t = {.vault = login->vault};
 
     VS_TRY(vs_login_check(store, login));
     return store_result(store, __func__,
                         who_check(store, login->vault, login->generation, login_who(login), pin,
-                                  pin_len, &principal, &vault_key));
+                                  pin_len, &t, &vault_key));
 }
 
 /* ------------------------------------------------------------------ setting PINs */
@@ -374,7 +405,10 @@ struct pin_set {
     struct who who;
     const char *by, *operation;
     const struct pin_key *pin_key;
-    const uint8_t *vault_key;
+    const struct vs_login *login;      /* whose vault key it is, or */
+    const uint8_t *vault_key;          /* the key of this epoch */
+    uint64_t epoch;
+    struct secret_key *pair;           /* the principal's own; NULL: it is not known */
 };
 
 static int pin_set_run(struct commit_txn *txn, void *ctx)
@@ -388,9 +422,11 @@ static int pin_set_run(struct commit_txn *txn, void *ctx)
     struct generation live;
     int status;
 
-    VS_TRY(generation_live(txn->store, txn->kv, set->vault, &live));
+    VS_TRY(generation_enter(txn->store, txn->kv, set->vault, set->login, &live));
     if (live.number != set->generation)
         return VS_REVOKED;
+    if (set->login == NULL && set->epoch != live.rotation.epoch)
+        return VS_STALE;
     if (live.lock >= GENERATION_READ_ONLY)
         return VS_LOCKED;
     memset(&principal, 0, sizeof(principal));
@@ -398,8 +434,11 @@ static int pin_set_run(struct commit_txn *txn, void *ctx)
     if (status != VS_OK && (status != VS_NOT_FOUND || set->who.name != NULL))
         return status;
     VS_TRY(keyslots_read(txn->store->slots, live.slot, slot.b));
-    VS_TRY(principal_wrap(txn->store, &live, set->who, slot.b, set->pin_key, set->vault_key,
-                          &principal));
+    VS_TRY(principal_wrap(txn->store, &live, set->who, slot.b, set->pin_key,
+                          set->login != NULL
+                              ? login_ring_of(set->login, live.rotation.epoch)->vault_key
+                              : set->vault_key,
+                          &principal, set->pair));
     VS_TRY(principal_put(txn, live.number, set->who, &principal));
     return audit_append(txn, &entry);
 }
@@ -412,7 +451,7 @@ static int pin_init(struct vs_store *store, const struct vs_login *so, const uin
     struct pin_set set = {.vault = so->vault, .generation = so->generation,
                           .who = {.role = VS_ROLE_USER}, .by = role_name(VS_ROLE_SO),
                           .operation = "PinInit", .pin_key = &pin_key,
-                          .vault_key = so->vault_key};
+                          .login = so};
     struct generation live;
 
     if (so->role != VS_ROLE_SO)
@@ -438,7 +477,7 @@ static int pin_change(struct vs_store *store, uint32_t vault, struct who who,
     struct pin_set set = {.vault = vault, .who = who, .by = who_name(who),
                           .operation = "PinChange", .pin_key = &pin_key,
                           .vault_key = vault_key.b};
-    struct pin_try t = {.vault = vault, .who = who};
+    AUTO(pin_try) struct pin_try t = {.vault = vault, .who = who};
     struct generation live;
 
     VS_TRY(live_read(store, vault, &live));
@@ -448,6 +487,8 @@ static int pin_change(struct vs_store *store, uint32_t vault, struct who who,
     VS_TRY(pin_lock_take(store, live.number, who, &lock));
     VS_TRY(pin_try(store, &t, old_pin, old_len, &vault_key));
     VS_TRY(pin_stretch(store, new_pin, new_len, live.policy.scrypt_log_n, &pin_key));
+    set.epoch = t.principal.epoch;
+    set.pair = &t.private_key;
     return commit_run(store, pin_set_run, &set);
 }
 

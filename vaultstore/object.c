@@ -397,7 +397,8 @@ struct recovery {
     struct vs_login *login;
     struct commit_pace pace;
     struct vs_id ids[RECOVER_BATCH];
-    size_t n, done, recovered;
+    size_t n, from;             /* those before it are done */
+    size_t done, recovered;     /* in this change */
 };
 
 static int recovery_run(struct commit_txn *txn, void *ctx)
@@ -406,9 +407,9 @@ static int recovery_run(struct commit_txn *txn, void *ctx)
 
     many->done = many->recovered = 0;
     commit_pace_begin(&many->pace);
-    while (many->done < many->n && !commit_pace_over(&many->pace)) {
+    while (many->from + many->done < many->n && !commit_pace_over(&many->pace)) {
         struct change c = {.vault = many->vault, .login = many->login,
-                           .id = &many->ids[many->done], .action = ACTION_RECOVER,
+                           .id = &many->ids[many->from + many->done], .action = ACTION_RECOVER,
                            .operation = "KeyRecover", .step = recover_step};
         int status = change_run(txn, &c);
 
@@ -423,12 +424,10 @@ static int recovery_run(struct commit_txn *txn, void *ctx)
 /* What one page of ids asks for, in as many changes as it takes. */
 static int recovery_page(struct vs_store *store, struct recovery *many, size_t *recovered)
 {
-    while (many->n > 0) {
+    for (many->from = 0; many->from < many->n; many->from += many->done) {
         VS_TRY(commit_run(store, recovery_run, many));
         commit_pace_end(&many->pace);
         *recovered += many->recovered;
-        many->n -= many->done;
-        memmove(many->ids, many->ids + many->done, many->n * sizeof(many->ids[0]));
     }
     return VS_OK;
 }

@@ -43,6 +43,7 @@ static void head_encode(struct writer *w, const struct vs_header *h, const struc
     put_u64(w, (uint64_t)h->deleted_strict);
     put_u64(w, h->slot);
     put_raw(w, h->successor.b, sizeof(h->successor.b));
+    put_u64(w, h->epoch);
 }
 
 /* A header of format 1 ends before these. */
@@ -68,6 +69,9 @@ static void head_decode_2(struct reader *r, struct vs_header *h)
         return;
     h->slot = get_u64(r);
     get_raw(r, h->successor.b, sizeof(h->successor.b));
+    if (!reader_more(r))
+        return;
+    h->epoch = get_u64(r);
 }
 
 int object_head_decode(const struct kv_slice *head, struct vs_header *h, struct index_tags *tags)
@@ -194,14 +198,18 @@ static int object_key(struct vs_store *store, const struct vs_login *login,
     static const char label[] = "reprieve object";
     uint8_t info[sizeof(label) - 1 + sizeof(header->id.b)];
     AUTO(secret_key) struct secret_key slot;
+    const struct login_ring *ring;
 
     if (header->is_private && login == NULL)
         return VS_DENIED;
+    ring = header->is_private ? login_ring_of(login, header->epoch) : NULL;
+    if (header->is_private && ring == NULL)
+        return VS_REVOKED;
     if (slot_secret == NULL)
         VS_TRY(keyslots_read(store->slots, object_slot(header), slot.b));
     memcpy(info, label, sizeof(label) - 1);
     memcpy(info + sizeof(label) - 1, header->id.b, sizeof(header->id.b));
-    return seal_derive(store->sealer, header->is_private ? login->object_key : store->keys->object,
+    return seal_derive(store->sealer, ring != NULL ? ring->object_key : store->keys->object,
                        SEAL_KEY, slot_secret != NULL ? slot_secret : slot.b, KEYSLOT_SIZE, info,
                        sizeof(info), ret_key->b);
 }
@@ -240,15 +248,19 @@ int object_put(struct commit_txn *txn, const struct vs_login *login,
     uint8_t head[OBJECT_HEAD_MAX], *value, *mac, *sealed;
     struct key place = key_object(&header->id);
     AUTO(secret_key) struct secret_key key;
+    struct vs_header placed = *header;
+    struct generation live;
     struct writer w;
     size_t len;
     int status;
 
+    VS_TRY(generation_live(store, txn->kv, header->vault, &live));
+    placed.epoch = header->is_private ? live.rotation.epoch : 0;
     writer_init(&w, head, sizeof(head));
-    head_encode(&w, header, tags);
+    head_encode(&w, &placed, tags);
     if (!writer_ok(&w))
         return VS_E_CORRUPT;
-    VS_TRY(object_key(store, login, header, slot_secret, &key));
+    VS_TRY(object_key(store, login, &placed, slot_secret, &key));
     len = 4 + w.len + SCHEMA_MAC + attrs_len + SEAL_OVERHEAD;
     value = malloc(len);
     if (value == NULL)

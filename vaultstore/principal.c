@@ -37,6 +37,12 @@ static void principal_decode_2(struct reader *r, struct principal *p)
     p->verbs = get_u32(r);
     p->created_at = (int64_t)get_u64(r);
     get_text(r, p->created_by, sizeof(p->created_by));
+    if (!reader_more(r))
+        return;                  /* restored, and without a PIN as yet */
+    p->has_pair = get_u8(r) != 0;
+    p->epoch = get_u64(r);
+    get_raw(r, p->public_key, sizeof(p->public_key));
+    get_raw(r, p->box, sizeof(p->box));
 }
 
 int principal_get(struct vs_store *store, struct kv_txn *txn, uint32_t generation, struct who who,
@@ -75,6 +81,10 @@ int principal_put(struct commit_txn *txn, uint32_t generation, struct who who,
     put_u32(&w, principal->verbs);
     put_u64(&w, (uint64_t)principal->created_at);
     put_text(&w, principal->created_by);
+    put_u8(&w, principal->has_pair ? 1 : 0);
+    put_u64(&w, principal->epoch);
+    put_raw(&w, principal->public_key, sizeof(principal->public_key));
+    put_raw(&w, principal->box, sizeof(principal->box));
     return trusted_put(txn, &key, &w);
 }
 
@@ -112,26 +122,73 @@ static int wrap_key(struct vs_store *store, const uint8_t slot_secret[KEYSLOT_SI
     return status;
 }
 
+/* Binds a box to its place, and to the key in it. */
+static size_t box_label(const struct generation *generation, struct who who, uint64_t epoch,
+                        uint8_t ret_label[160])
+{
+    size_t len = wrap_label(generation, who, ret_label);
+    struct writer w;
+
+    writer_init(&w, ret_label + len, 160 - len);
+    put_text(&w, "box");
+    put_u64(&w, epoch);
+    return len + w.len;
+}
+
+int principal_box_close(struct vs_store *store, const struct generation *generation,
+                        struct who who, const uint8_t vault_key[SEAL_KEY],
+                        struct principal *principal)
+{
+    uint8_t label[160];
+    size_t len = box_label(generation, who, generation->rotation.epoch, label);
+
+    VS_TRY(seal_box_close(store->sealer, principal->public_key, label, len, vault_key,
+                          principal->box));
+    principal->epoch = generation->rotation.epoch;
+    return VS_OK;
+}
+
+int principal_box_open(struct vs_store *store, const struct generation *generation, struct who who,
+                       const struct principal *principal, const uint8_t private_key[SEAL_KEY],
+                       struct secret_key *ret_vault_key)
+{
+    uint8_t label[160];
+    size_t len = box_label(generation, who, principal->epoch, label);
+
+    return seal_box_open(store->sealer, private_key, label, len, principal->box,
+                         ret_vault_key->b);
+}
+
 int principal_wrap(struct vs_store *store, const struct generation *generation, struct who who,
                    const uint8_t slot_secret[KEYSLOT_SIZE], const struct pin_key *pin_key,
-                   const uint8_t vault_key[SEAL_KEY], struct principal *principal)
+                   const uint8_t vault_key[SEAL_KEY], struct principal *principal,
+                   struct secret_key *pair)
 {
-    AUTO(secret_key) struct secret_key key;
+    AUTO(secret_key) struct secret_key key, fresh;
+    bool keep = pair != NULL && principal->has_pair;
     uint8_t label[128], wrapped[PRINCIPAL_WRAPPED];
     size_t label_len = wrap_label(generation, who, label);
 
+    if (keep)
+        fresh = *pair;
+    else
+        VS_TRY(seal_pair(store->sealer, fresh.b, principal->public_key));
     VS_TRY(wrap_key(store, slot_secret, pin_key->key, label, label_len, &key));
-    VS_TRY(seal_close(store->sealer, key.b, label, label_len, vault_key, SEAL_KEY, wrapped));
+    VS_TRY(seal_close(store->sealer, key.b, label, label_len, fresh.b, SEAL_KEY, wrapped));
+    VS_TRY(principal_box_close(store, generation, who, vault_key, principal));
+    principal->has_pair = true;
     principal->log_n = pin_key->log_n;
     principal->tries = 0;
     memcpy(principal->salt, pin_key->salt, sizeof(principal->salt));
     memcpy(principal->wrapped, wrapped, sizeof(wrapped));
+    if (pair != NULL)
+        *pair = fresh;
     return VS_OK;
 }
 
 int principal_unwrap(struct vs_store *store, const struct generation *generation, struct who who,
                      const struct principal *principal, const uint8_t *pin, size_t pin_len,
-                     struct secret_key *ret_vault_key)
+                     struct secret_key *ret_private_key, struct secret_key *ret_vault_key)
 {
     AUTO(secret_key) struct secret_key slot, stretched, key;
     uint8_t label[128];
@@ -143,8 +200,15 @@ int principal_unwrap(struct vs_store *store, const struct generation *generation
                        stretched.b));
     VS_TRY(wrap_key(store, slot.b, stretched.b, label, label_len, &key));
     status = seal_open(store->sealer, key.b, label, label_len, principal->wrapped,
-                       sizeof(principal->wrapped), ret_vault_key->b);
-    return status == VS_E_CORRUPT ? VS_PIN_INCORRECT : status;
+                       sizeof(principal->wrapped), ret_private_key->b);
+    if (status == VS_E_CORRUPT)
+        return VS_PIN_INCORRECT;
+    VS_TRY(status);
+    if (principal->has_pair)
+        return principal_box_open(store, generation, who, principal, ret_private_key->b,
+                                  ret_vault_key);
+    *ret_vault_key = *ret_private_key;
+    return VS_OK;
 }
 
 /* ------------------------------------------------------------------ verbs */

@@ -179,7 +179,7 @@ static int restore_enter(struct restore *r, struct kv_txn *txn, struct generatio
     uint32_t verbs = 0;
 
     VS_TRY(generation_enter(r->store, txn, r->vault, r->login, ret_live));
-    if (ret_live->lock != 0)
+    if (ret_live->lock >= GENERATION_READ_ONLY)
         return VS_LOCKED;
     VS_TRY(login_verbs(r->store, txn, r->login, NULL, &verbs));
     return verbs & VS_VERB_RESTORE ? VS_OK : VS_DENIED;

@@ -10,6 +10,7 @@
 #define AT_WRAPPED 24u
 #define AT_NUMBER (AT_WRAPPED + PRINCIPAL_WRAPPED)
 #define AT_VERBS (AT_NUMBER + PRINCIPAL_NUMBER)
+#define AT_CREATED_BY (AT_VERBS + 12u)
 #define USERS_MAX 1024u
 
 /* A named principal, or a grant, as it lies in the blob. */
@@ -30,14 +31,19 @@ static uint32_t u32_at(const uint8_t *data)
     return get_u32(&r);
 }
 
-/* Without its PIN: that opened the vault it was in, and who was removed stays outside until
- * somebody gives out a new one. */
+/* Without its PIN and its pair: they opened the vault it was in, and who was removed stays outside
+ * until somebody gives out a new one. */
 static int user_lock(struct user_record *user, const struct generation *live)
 {
     struct writer w;
+    size_t end = AT_CREATED_BY + 4;
 
-    if (user->body_len < AT_VERBS + 4 || user->place_len > 1 + VS_USER_NAME_MAX)
+    if (user->body_len < end || user->place_len > 1 + VS_USER_NAME_MAX)
         return VS_E_CORRUPT;
+    end += u32_at(user->body + AT_CREATED_BY);
+    if (user->body_len < end)
+        return VS_E_CORRUPT;
+    user->body_len = end;
     writer_init(&w, user->body + AT_TRIES, 4);
     put_u32(&w, live->policy.pin_tries);
     memset(user->body + AT_WRAPPED, 0, PRINCIPAL_WRAPPED);
@@ -62,7 +68,7 @@ static int user_put(struct commit_txn *txn, void *ctx)
     VS_TRY(login_verbs(txn->store, txn->kv, user->login, NULL, &verbs));
     if (!(verbs & VS_VERB_POLICY))
         return VS_DENIED;
-    if (live.lock != 0)
+    if (live.lock >= GENERATION_READ_ONLY)
         return VS_LOCKED;
     key = key_principals(live.number);
     if (user->place_len + key.len > sizeof(key.b))

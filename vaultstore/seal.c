@@ -419,3 +419,95 @@ int seal_scrypt(struct sealer *sealer, const void *pin, size_t pin_len, const ui
     ERR_pop_to_mark();
     return ok ? VS_OK : VS_E_CRYPTO;
 }
+
+/* ------------------------------------------------------------------ X25519 */
+
+static bool pair_of(struct sealer *sealer, const uint8_t private_key[SEAL_KEY],
+                    uint8_t ret_public[SEAL_KEY])
+{
+    size_t len = SEAL_KEY;
+    EVP_PKEY *pair = EVP_PKEY_new_raw_private_key_ex(sealer->library, "X25519", NULL, private_key,
+                                                     SEAL_KEY);
+    bool ok = pair && EVP_PKEY_get_raw_public_key(pair, ret_public, &len) == 1 && len == SEAL_KEY;
+    EVP_PKEY_free(pair);
+    return ok;
+}
+
+int seal_pair(struct sealer *sealer, uint8_t ret_private[SEAL_KEY], uint8_t ret_public[SEAL_KEY])
+{
+    int status = seal_random(sealer, ret_private, SEAL_KEY);
+    ERR_set_mark();
+    if (status == VS_OK && !pair_of(sealer, ret_private, ret_public))
+        status = VS_E_CRYPTO;
+    ERR_pop_to_mark();
+    return status;
+}
+
+/* A public key of small order gives no secret, and fails. */
+static bool agree(struct sealer *sealer, const uint8_t *private_key, const uint8_t *public_key,
+                  uint8_t ret_secret[SEAL_KEY])
+{
+    size_t len = SEAL_KEY;
+    EVP_PKEY *own = EVP_PKEY_new_raw_private_key_ex(sealer->library, "X25519", NULL, private_key,
+                                                    SEAL_KEY);
+    EVP_PKEY *peer = EVP_PKEY_new_raw_public_key_ex(sealer->library, "X25519", NULL, public_key,
+                                                    SEAL_KEY);
+    EVP_PKEY_CTX *context = own ? EVP_PKEY_CTX_new_from_pkey(sealer->library, own, NULL) : NULL;
+    bool ok = peer && context && EVP_PKEY_derive_init(context) == 1 &&
+              EVP_PKEY_derive_set_peer(context, peer) == 1 &&
+              EVP_PKEY_derive(context, ret_secret, &len) == 1 && len == SEAL_KEY;
+    EVP_PKEY_CTX_free(context);
+    EVP_PKEY_free(peer);
+    EVP_PKEY_free(own);
+    return ok;
+}
+
+/* Both public keys go in: a box belongs to one recipient and one sender's key. */
+static int box_key(struct sealer *sealer, const uint8_t *private_key, const uint8_t *peer,
+                   const uint8_t *fresh, const uint8_t *recipient, const void *info,
+                   size_t info_len, uint8_t ret_key[SEAL_KEY])
+{
+    uint8_t secret[SEAL_KEY], salt[2 * SEAL_KEY];
+    ERR_set_mark();
+    int status = agree(sealer, private_key, peer, secret) ? VS_OK : VS_E_CRYPTO;
+    ERR_pop_to_mark();
+    memcpy(salt, fresh, SEAL_KEY);
+    memcpy(salt + SEAL_KEY, recipient, SEAL_KEY);
+    if (status == VS_OK)
+        status = seal_derive(sealer, secret, sizeof(secret), salt, sizeof(salt), info, info_len,
+                             ret_key);
+    OPENSSL_cleanse(secret, sizeof(secret));
+    return status;
+}
+
+int seal_box_close(struct sealer *sealer, const uint8_t public_key[SEAL_KEY], const void *info,
+                   size_t info_len, const uint8_t key[SEAL_KEY], uint8_t ret_box[SEAL_BOX])
+{
+    uint8_t fresh[SEAL_KEY], fresh_public[SEAL_KEY], wrap[SEAL_KEY];
+    int status = seal_pair(sealer, fresh, fresh_public);
+    if (status == VS_OK)
+        status = box_key(sealer, fresh, public_key, fresh_public, public_key, info, info_len, wrap);
+    if (status == VS_OK)
+        status = seal_close(sealer, wrap, info, info_len, key, SEAL_KEY, ret_box + SEAL_KEY);
+    if (status == VS_OK)
+        memcpy(ret_box, fresh_public, SEAL_KEY);
+    OPENSSL_cleanse(fresh, sizeof(fresh));
+    OPENSSL_cleanse(wrap, sizeof(wrap));
+    return status;
+}
+
+int seal_box_open(struct sealer *sealer, const uint8_t private_key[SEAL_KEY], const void *info,
+                  size_t info_len, const uint8_t box[SEAL_BOX], uint8_t ret_key[SEAL_KEY])
+{
+    uint8_t own_public[SEAL_KEY], wrap[SEAL_KEY];
+    ERR_set_mark();
+    int status = pair_of(sealer, private_key, own_public) ? VS_OK : VS_E_CRYPTO;
+    ERR_pop_to_mark();
+    if (status == VS_OK)
+        status = box_key(sealer, private_key, box, box, own_public, info, info_len, wrap);
+    if (status == VS_OK)
+        status = seal_open(sealer, wrap, info, info_len, box + SEAL_KEY, SEAL_BOX - SEAL_KEY,
+                           ret_key);
+    OPENSSL_cleanse(wrap, sizeof(wrap));
+    return status;
+}

@@ -31,6 +31,20 @@ VS_MUST_USE int seal_close(struct sealer *sealer, const uint8_t key[SEAL_KEY], c
 VS_MUST_USE int seal_open(struct sealer *sealer, const uint8_t key[SEAL_KEY], const void *aad,
                           size_t aad_len, const uint8_t *sealed, size_t sealed_len,
                           void *ret_plain);
+/*
+ * A key sealed to a public key (X25519): 32 bytes of a fresh public key, then seal_close under
+ * HKDF(shared secret, both public keys, info), info also being the associated data.
+ */
+#define SEAL_BOX (SEAL_KEY + SEAL_KEY + SEAL_OVERHEAD)
+VS_MUST_USE int seal_pair(struct sealer *sealer, uint8_t ret_private[SEAL_KEY],
+                          uint8_t ret_public[SEAL_KEY]);
+VS_MUST_USE int seal_box_close(struct sealer *sealer, const uint8_t public_key[SEAL_KEY],
+                               const void *info, size_t info_len, const uint8_t key[SEAL_KEY],
+                               uint8_t ret_box[SEAL_BOX]);
+/* VS_E_CORRUPT when it is not for this key, or changed. */
+VS_MUST_USE int seal_box_open(struct sealer *sealer, const uint8_t private_key[SEAL_KEY],
+                              const void *info, size_t info_len, const uint8_t box[SEAL_BOX],
+                              uint8_t ret_key[SEAL_KEY]);
 /* HMAC-SHA256. */
 VS_MUST_USE int seal_mac(struct sealer *sealer, const uint8_t key[SEAL_KEY], const void *data,
                          size_t len, uint8_t ret_mac[32]);

@@ -51,6 +51,13 @@ struct generation {
     char deleted_by[VS_ACTOR_MAX];
     uint8_t label[32];
     struct vs_policy policy;
+    struct rotation {           /* of the vault key */
+        uint64_t epoch;         /* names the vault key; random, 0 for the first one */
+        bool resealing;         /* objects of the epoch before are still there */
+        uint64_t former_epoch;
+        uint8_t former[SEAL_KEY + SEAL_OVERHEAD];   /* the key before, sealed under this one */
+        uint8_t index[SEAL_KEY + SEAL_OVERHEAD];    /* the index key, likewise; not of epoch 0 */
+    } rotation;
 };
 
 /*
@@ -112,9 +119,18 @@ struct vs_login {
     uint8_t number[PRINCIPAL_NUMBER];      /* its own, whoever bears the name later */
     _Atomic uint32_t verbs;     /* of a named principal, as of `checked` */
     _Atomic uint64_t checked;   /* the transaction at which all this was so */
+    uint8_t private_key[SEAL_KEY];         /* opens boxes of later vault keys */
+    bool has_pair;
+    uint8_t index_key[SEAL_KEY];
+    struct login_ring *_Atomic ring;       /* the newest known; older ones behind it */
+};
+
+/* The keys of one epoch. Never changed, and kept until the logout: readers take no lock. */
+struct login_ring {
+    struct login_ring *older;
+    uint64_t epoch;
     uint8_t vault_key[SEAL_KEY];
     uint8_t object_key[SEAL_KEY];
-    uint8_t index_key[SEAL_KEY];
 };
 
 /* Cleanup by scope. */
@@ -231,22 +247,61 @@ struct principal {
     uint32_t verbs;
     int64_t created_at;
     char created_by[VS_ACTOR_MAX];
+    /* `wrapped` is the private half of a pair, to whose public half the vault key is sealed. Format
+     * 1 had no pair, and wrapped the vault key itself. */
+    bool has_pair;
+    uint64_t epoch;             /* of the vault key in the box */
+    uint8_t public_key[SEAL_KEY];
+    uint8_t box[SEAL_BOX];
 };
 /* A PIN after scrypt, with a fresh salt. VS_POLICY for a length out of range. */
 struct pin_key { uint8_t salt[16]; uint32_t log_n; uint8_t key[SEAL_KEY]; };
 void pin_key_auto(struct pin_key *key);
 VS_MUST_USE int pin_stretch(struct vs_store *store, const uint8_t *pin, size_t pin_len,
                             uint32_t log_n, struct pin_key *ret_key);
-/* Sets what of the record depends on the PIN; its tries are full again. */
+/* Sets what of the record depends on the PIN; its tries are full again. pair: the private half of
+ * the principal's pair, kept, or given out when it has none yet; NULL: it gets another one.
+ * vault_key is that of the generation's epoch. */
 VS_MUST_USE int principal_wrap(struct vs_store *store, const struct generation *generation,
                                struct who who, const uint8_t slot_secret[KEYSLOT_SIZE],
                                const struct pin_key *pin_key, const uint8_t vault_key[SEAL_KEY],
-                               struct principal *principal);
+                               struct principal *principal,
+                               struct secret_key *pair);
 /* VS_PIN_INCORRECT, when the wrapped key does not open. */
 VS_MUST_USE int principal_unwrap(struct vs_store *store, const struct generation *generation,
                                  struct who who, const struct principal *principal,
                                  const uint8_t *pin, size_t pin_len,
+                                 struct secret_key *ret_private_key,
                                  struct secret_key *ret_vault_key);
+/* The vault key of the generation's epoch, to the principal's public key; and back. */
+VS_MUST_USE int principal_box_close(struct vs_store *store, const struct generation *generation,
+                                    struct who who, const uint8_t vault_key[SEAL_KEY],
+                                    struct principal *principal);
+VS_MUST_USE int principal_box_open(struct vs_store *store, const struct generation *generation,
+                                   struct who who, const struct principal *principal,
+                                   const uint8_t private_key[SEAL_KEY],
+                                   struct secret_key *ret_vault_key);
+
+/* rotation.c */
+/* The login's keys of an epoch; NULL: it has not got them. */
+const struct login_ring *login_ring_of(const struct vs_login *login, uint64_t epoch);
+void login_rings_free(struct vs_login *login);
+/* Gives the login the keys of the generation's epoch, and of the one before while that is read. */
+VS_MUST_USE int login_keys(struct vs_store *store, struct vs_login *login,
+                           const struct generation *generation,
+                           const uint8_t vault_key[SEAL_KEY]);
+VS_MUST_USE int login_index_key(struct vs_store *store, const struct generation *generation,
+                                const uint8_t vault_key[SEAL_KEY], uint8_t ret_key[SEAL_KEY]);
+/* The same, from the principal's box, when the vault key was rotated since. VS_REVOKED. */
+VS_MUST_USE int login_rekey(struct vs_store *store, struct kv_txn *txn,
+                            const struct vs_login *login, const struct generation *generation);
+/* Begins a rotation without the principal who leaves. Not begun: somebody has no public key yet,
+ * having not logged in since format 1, or the rotation before is not at its end. */
+VS_MUST_USE int rotation_begin(struct commit_txn *txn, const struct vs_login *login,
+                               struct generation *generation, const char *leaving,
+                               bool *ret_begun);
+/* Goes on with it, to its end; nothing to do is fine. */
+VS_MUST_USE int rotation_finish(struct vs_store *store, struct vs_login *login);
 VS_MUST_USE int principal_get(struct vs_store *store, struct kv_txn *txn, uint32_t generation,
                               struct who who, struct principal *ret_principal);
 VS_MUST_USE int principal_put(struct commit_txn *txn, uint32_t generation, struct who who,

@@ -119,8 +119,9 @@ static int wrap_step(struct commit_txn *txn, struct user_change *c)
         snprintf(c->detail, sizeof(c->detail), "%s verbs %#x", c->who.name, c->verbs);
     }
     VS_TRY(keyslots_read(txn->store->slots, c->live.slot, slot.b));
-    VS_TRY(principal_wrap(txn->store, &c->live, c->who, slot.b, c->pin_key, c->login->vault_key,
-                          &c->principal));
+    VS_TRY(principal_wrap(txn->store, &c->live, c->who, slot.b, c->pin_key,
+                          login_ring_of(c->login, c->live.rotation.epoch)->vault_key,
+                          &c->principal, NULL));
     return principal_put(txn, c->live.number, c->who, &c->principal);
 }
 
@@ -245,6 +246,11 @@ static int remove_step(struct commit_txn *txn, struct user_change *c)
 {
     struct key key = key_named(c->live.number, c->who.name);
 
+    bool begun = false;
+
+    VS_TRY(rotation_begin(txn, c->login, &c->live, c->who.name, &begun));
+    snprintf(c->detail, sizeof(c->detail), "%s, the vault key %s", c->who.name,
+             begun ? "is rotated" : "stays: not everybody has a public key yet");
     VS_TRY(grants_clear(txn, c));
     return commit_delete(txn, &key);
 }
@@ -255,7 +261,12 @@ int vs_user_remove(struct vs_store *store, struct vs_login *login, const char *n
 
     c.operation = "UserRemove";
     c.step = remove_step;
-    return user_change(store, __func__, &c);
+    if (login != NULL)
+        VS_TRY(store_result(store, __func__, rotation_finish(store, login)));
+    VS_TRY(user_change(store, __func__, &c));
+    /* done is done: a fault here is traced, and the next login goes on */
+    (void)store_result(store, __func__, rotation_finish(store, login));
+    return VS_OK;
 }
 
 /* ------------------------------------------------------------------ listing */

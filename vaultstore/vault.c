@@ -93,6 +93,26 @@ static int vault_decode(struct reader *r, uint32_t number, struct vault *ret_vau
     return VS_OK;
 }
 
+static void rotation_decode(struct reader *r, struct rotation *rotation)
+{
+    if (!reader_more(r))
+        return;
+    rotation->epoch = get_u64(r);
+    rotation->resealing = get_u8(r) != 0;
+    rotation->former_epoch = get_u64(r);
+    get_raw(r, rotation->former, sizeof(rotation->former));
+    get_raw(r, rotation->index, sizeof(rotation->index));
+}
+
+static void rotation_encode(struct writer *w, const struct rotation *rotation)
+{
+    put_u64(w, rotation->epoch);
+    put_u8(w, rotation->resealing ? 1 : 0);
+    put_u64(w, rotation->former_epoch);
+    put_raw(w, rotation->former, sizeof(rotation->former));
+    put_raw(w, rotation->index, sizeof(rotation->index));
+}
+
 int generation_decode(struct reader *r, uint32_t vault, uint32_t number,
                       struct generation *ret_generation)
 {
@@ -110,6 +130,7 @@ int generation_decode(struct reader *r, uint32_t vault, uint32_t number,
     policy_decode(r, &g.policy);
     g.hold = reader_more(r) && get_u8(r) != 0;
     g.deleted_strict = reader_more(r) ? (int64_t)get_u64(r) : g.deleted_at;
+    rotation_decode(r, &g.rotation);
     if (!reader_end(r) || policy_check(&g.policy) != VS_OK)
         return VS_E_CORRUPT;
     *ret_generation = g;
@@ -148,6 +169,7 @@ int generation_put(struct commit_txn *txn, const struct generation *g)
     policy_encode(&w, &g->policy);
     put_u8(&w, g->hold ? 1 : 0);
     put_u64(&w, (uint64_t)g->deleted_strict);
+    rotation_encode(&w, &g->rotation);
     return trusted_put(txn, &key, &w);
 }
 
@@ -260,6 +282,8 @@ int generation_enter(struct vs_store *store, struct kv_txn *txn, uint32_t vault,
     if (login != NULL &&
         (login->vault != vault || login->generation != ret_generation->number))
         return VS_REVOKED;
+    if (login != NULL)
+        VS_TRY(login_rekey(store, txn, login, ret_generation));
     return login_verbs(store, txn, login, NULL, &verbs);
 }
 
@@ -384,7 +408,7 @@ int generation_retire(struct commit_txn *txn, struct generation *g, const char *
     g->deleted_at = txn->clock.now;
     g->deleted_strict = txn->clock.strict;
     g->purge_at = policy_purge_date(&g->policy, txn->clock.now);
-    VS_TRY(content_last_date(txn->kv, g, &g->purge_at));
+    VS_TRY(content_last_date(txn->kv, &txn->clock, g, &g->purge_at));
     actor_name(txn->store, by, g->deleted_by);
     VS_TRY(generation_put(txn, g));
     due = key_due(g->purge_at, KIND_GENERATION, &id);
@@ -470,7 +494,7 @@ static int init_fresh(struct commit_txn *txn, const struct vault_init *init,
     VS_TRY(seal_random(txn->store->sealer, fresh->tag, sizeof(fresh->tag)));
     VS_TRY(commit_sequence(txn, &fresh->slot, slot.b));
     VS_TRY(principal_wrap(txn->store, fresh, who, slot.b, &init->pin_key,
-                          init->vault_key.b, &so));
+                          init->vault_key.b, &so, NULL));
     VS_TRY(generation_put(txn, fresh));
     return principal_put(txn, fresh->number, who, &so);
 }

@@ -1,0 +1,206 @@
+/* e2e_audit.c: uses of keys reach the audit log, as another process reads it. */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "promise.h"
+
+#define RECORDS 64
+
+/* Uses of that operation and result on record, as a process of its own sees them. */
+struct ask { struct harness *h; const char *operation, *result, *detail; unsigned long long want; };
+
+static int ask_run(void *ctx)
+{
+    const struct ask *ask = ctx;
+    struct RPV_AUDIT_RECORD records[RECORDS];
+    struct RPV_AUDIT_QUERY query = {.operation = ask->operation, .result = ask->result,
+                                    .slotID = CK_UNAVAILABLE_INFORMATION};
+    unsigned long long next = 0, count = 0;
+
+    harness_load(ask->h);
+    do {
+        CK_ULONG n = RECORDS;
+        query.from = next;
+        OK(promise_vendor(ask->h)->RPV_QueryAudit(&query, records, &n, &next));
+        for (CK_ULONG i = 0; i < n; i++)
+            if (ask->detail == NULL || strcmp(records[i].detail, ask->detail) == 0)
+                count += records[i].count;
+    } while (next != 0);
+    promise_audit(ask->h);
+    harness_unload(ask->h);
+    if (count != ask->want)
+        printf("# %s %s: %llu, not %llu\n", ask->operation, ask->result, count, ask->want);
+    return count == ask->want ? 0 : 1;
+}
+
+static void expect(struct harness *h, const char *operation, const char *result,
+                   const char *detail, unsigned long long want)
+{
+    struct ask ask = {h, operation, result, detail, want};
+    CHECK(fork_run(ask_run, &ask) == 0);
+}
+
+static CK_OBJECT_HANDLE key_make(struct harness *h, CK_SESSION_HANDLE session)
+{
+    CK_OBJECT_HANDLE key = CK_INVALID_HANDLE;
+    OK(promise_create(h, session, "used", 7));
+    CHECK(promise_find(h, session, "used", false, &key, 1) == 1);
+    return key;
+}
+
+static void use_times(struct harness *h, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key, int n)
+{
+    CK_BYTE block[16];
+    for (int i = 0; i < n; i++)
+        OK(promise_use(h, session, key, block));
+}
+
+/* Writes, uses, dies; or goes in order. */
+static int user_run(void *ctx)
+{
+    struct harness *h = ctx;
+    CK_OBJECT_HANDLE key;
+    harness_load(h);
+    harness_slot(h);
+    CK_SESSION_HANDLE session = harness_session_rw(h);
+    harness_login(h, session, CKU_USER);
+    CHECK(promise_find(h, session, "used", false, &key, 1) == 1);
+    use_times(h, session, key, 25);
+    harness_unload(h);
+    return 0;
+}
+
+static void test_counted(void **state)
+{
+    struct harness h;
+    (void)state;
+    harness_init(&h, NULL);
+    CK_SESSION_HANDLE session = harness_start(&h);
+    CK_OBJECT_HANDLE key = key_make(&h, session);
+    CK_ULONG uses = 99;
+    char last[16];
+    CK_ATTRIBUTE read[] = {ATTR_VAR(CKA_RPV_USE_COUNT, uses), ATTR_VAR(CKA_RPV_LAST_USED, last)};
+    OK(h.f->C_GetAttributeValue(session, key, read, 2));
+    assert_int_equal(uses, 0);
+    assert_int_equal(read[1].ulValueLen, 0);
+    assert_int_equal(fork_run(user_run, &h), 0);
+    read[1].ulValueLen = sizeof(last);
+    OK(h.f->C_GetAttributeValue(session, key, read, 2));
+    assert_int_equal(uses, 25);
+    assert_int_equal(read[1].ulValueLen, 16);
+    use_times(&h, session, key, 5);
+    OK(h.f->C_CloseSession(session));
+    expect(&h, "KeyEncrypt", "ok", NULL, 30);
+    harness_unload(&h);
+    expect(&h, "KeyEncrypt", "ok", NULL, 30);
+    harness_done(&h);
+}
+
+/* A use of a key that another process has deleted, and one that it has disabled. */
+static int deleter_run(void *ctx)
+{
+    struct harness *h = ctx;
+    CK_OBJECT_HANDLE key;
+    harness_load(h);
+    harness_slot(h);
+    CK_SESSION_HANDLE session = harness_session_rw(h);
+    harness_login(h, session, CKU_USER);
+    CHECK(promise_find(h, session, "used", false, &key, 1) == 1);
+    OK(h->f->C_DestroyObject(session, key));
+    harness_unload(h);
+    return 0;
+}
+
+static void test_refused(void **state)
+{
+    struct harness h;
+    CK_BYTE block[16];
+    (void)state;
+    harness_init(&h, NULL);
+    CK_SESSION_HANDLE session = harness_start(&h);
+    CK_OBJECT_HANDLE key = key_make(&h, session);
+    use_times(&h, session, key, 1);
+    assert_int_equal(fork_run(deleter_run, &h), 0);
+    EXPECT(promise_use(&h, session, key, block), CKR_KEY_HANDLE_INVALID);
+    /* at once, while this process goes on */
+    expect(&h, "KeyEncrypt", "failed", "refused: the key is deleted", 1);
+    expect(&h, "KeyEncrypt", "CKR_KEY_HANDLE_INVALID", NULL, 1);
+    harness_unload(&h);
+    harness_done(&h);
+}
+
+static void test_each(void **state)
+{
+    struct harness h;
+    struct RPV_AUDIT_RECORD records[RECORDS];
+    struct RPV_AUDIT_QUERY query = {.operation = "KeyEncrypt",
+                                    .slotID = CK_UNAVAILABLE_INFORMATION};
+    unsigned long long next;
+    CK_ULONG n = RECORDS;
+    (void)state;
+    harness_init(&h, "audit_use = each\n");
+    CK_SESSION_HANDLE session = harness_start(&h);
+    use_times(&h, session, key_make(&h, session), 12);
+    OK(h.f->C_CloseAllSessions(h.slot));
+    OK(promise_vendor(&h)->RPV_QueryAudit(&query, records, &n, &next));
+    assert_int_equal(n, 12);
+    for (CK_ULONG i = 0; i < n; i++)
+        assert_int_equal(records[i].count, 1);
+    assert_string_equal(records[0].principal, "user");
+    harness_unload(&h);
+    harness_done(&h);
+}
+
+/* Killed at some point of it: what is on record verifies, and at most the last second is missing. */
+static int killed_run(void *ctx)
+{
+    struct harness *h = ctx;
+    CK_OBJECT_HANDLE key;
+    harness_load(h);
+    harness_slot(h);
+    CK_SESSION_HANDLE session = harness_session_rw(h);
+    harness_login(h, session, CKU_USER);
+    CHECK(promise_find(h, session, "used", false, &key, 1) == 1);
+    for (int i = 0; i < 10000000; i++)
+        use_times(h, session, key, 100);
+    return 1;
+}
+
+static void test_killed(void **state)
+{
+    struct harness h;
+    CK_ULONG uses = 0;
+    CK_ATTRIBUTE read[] = {ATTR_VAR(CKA_RPV_USE_COUNT, uses)};
+    (void)state;
+    harness_init(&h, NULL);
+    CK_SESSION_HANDLE session = harness_start(&h);
+    CK_OBJECT_HANDLE key = key_make(&h, session);
+    pid_t pid = fork_start(killed_run, &h);
+    usleep(2500000);
+    kill(pid, SIGKILL);
+    assert_int_equal(fork_wait(pid), 128 + SIGKILL);
+    OK(h.f->C_GetAttributeValue(session, key, read, 1));
+    assert_true(uses > 100);
+    promise_audit(&h);
+    harness_unload(&h);
+    harness_done(&h);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_counted),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_each),
+        cmocka_unit_test(test_killed),
+    };
+    harness_fail_hook = _fail;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

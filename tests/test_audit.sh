@@ -1,0 +1,107 @@
+# The audit log through the command: query, summaries, export, follow, watch.
+. "$SRCDIR/tests/tap-lib.sh"
+. "$SRCDIR/tests/client-lib.sh"
+client_init
+on_reprieve || tap_skip_all 'the command is for Reprieve'
+reprieve=${REPRIEVE_CLI:-$BUILDDIR/reprieve}
+REPRIEVE_MODULE=$module
+REPRIEVE_PIN=$user_pin
+REPRIEVE_SO_PIN=$so_pin
+export REPRIEVE_MODULE REPRIEVE_PIN REPRIEVE_SO_PIN
+
+rpv() {
+    timeout 60 "$reprieve" "$@" </dev/null
+}
+
+status_of() {
+    status_wanted=$1
+    shift
+    status_got=0
+    rpv "$@" || status_got=$?
+    [ "$status_got" -eq "$status_wanted" ]
+}
+
+client_token
+user --keypairgen --key-type rsa:2048 --label web --id 01 >/dev/null
+echo data >data
+user --sign --mechanism SHA256-RSA-PKCS --label web -i data -o sig >/dev/null
+user --sign --mechanism SHA256-RSA-PKCS --label web -i data -o sig >/dev/null
+
+# ---------------------------------------------------------------- query
+
+tap_ok 'a use is on record' says 'KeySign' rpv audit query
+tap_is 'of a key, by label' "$(rpv audit query --key web | grep -c Key)" 4
+id=$(rpv --json audit query --operation KeySign | sed -n 's/.*"id": "\([0-9a-f]*\)".*/\1/p' | head -1)
+tap_is 'by unique id' "$(rpv audit query --key "$id" | grep -c Key)" 3
+tap_ok 'without a PIN: no label of a private key' silent 'KeySign.*web' \
+    env -u REPRIEVE_PIN "$reprieve" audit query
+tap_is 'by caller' "$(rpv audit query --caller pkcs11-tool --operation 'KeyS*' | grep -c KeySign)" 2
+tap_ok 'by another caller: none' says 'No events' rpv audit query --caller nobody
+tap_ok 'by result: none failed' says 'No events' rpv audit query --key "$id" --result failed
+tap_ok 'until yesterday: none' says 'No events' rpv audit query --until 24h
+tap_is 'the last one' "$(rpv audit query --limit 1 | tail -n +2 | grep -c KeySign)" 1
+tap_ok 'calls, counted' says 'KeySign  *ok  *2 ' rpv audit query --summary calls
+tap_ok 'last use' says 'pkcs11-tool' rpv audit query --summary last-use
+tap_ok 'a summary that is none: 2' status_of 2 audit query --summary all
+tap_ok 'no such label: 3' status_of 3 audit query --key nothing
+
+# ---------------------------------------------------------------- export
+
+rpv audit export >events.jsonl
+tap_ok 'JSON lines have the names of a cloud vault' \
+    grep -q '"operationName":"KeySign","resultType":"Success","resultSignature":"ok"' events.jsonl
+if command -v python3 >/dev/null; then
+    tap_ok 'and each line is JSON' python3 -c \
+        'import json, sys; [json.loads(line) for line in open("events.jsonl")]'
+fi
+tap_ok 'CEF' says '^CEF:0|Reprieve|reprieve|.*|KeySign|KeySign|3|' rpv audit export --format cef
+tap_ok 'a format that is none: 2' status_of 2 audit export --format xml
+
+# ---------------------------------------------------------------- follow, watch
+
+rpv --json audit follow --limit 1 >followed &
+follower=$!
+sleep 1
+user --delete-object --type pubkey --label web >/dev/null
+wait "$follower"
+tap_ok 'follow shows what happens' grep -q KeyDelete followed
+tap_ok 'watch: a delete' says 'warning: delete: KeyDelete' rpv watch --once
+for _ in 1 2 3; do REPRIEVE_PIN=999999 rpv --vault clients list >/dev/null 2>&1; done
+rpv --json watch --once --exec 'cat >>reaction' >alerts
+tap_ok 'watch: failed logins' grep -q '"alert":"login-failures"' alerts
+tap_is 'a reaction to each' "$(grep -c . reaction)" "$(grep -c . alerts)"
+rpv watch --once --rules "$SRCDIR/conf/alerts.conf" >shipped
+rpv watch --once >builtin
+tap_ok 'the shipped rules are the built-in ones' same builtin shipped
+printf '[delete]\nenabled = no\n' >rules
+tap_ok 'a rule switched off' silent 'KeyDelete' rpv watch --once --rules rules
+printf '[delete]\nlevel = loud\n' >rules
+tap_ok 'a rule that cannot be: 1' status_of 1 watch --once --rules rules
+printf '[near]\npurge_within = 100d\n' >rules
+tap_ok 'watch: a purge to come' says 'will be purged' rpv watch --once --rules rules
+tap_ok 'the chain is intact' says 'intact' rpv audit verify
+
+# ---------------------------------------------------------------- journald
+
+if command -v python3 >/dev/null; then
+    cat >journal.py <<'PY'
+import socket, sys
+s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+s.bind("journal")
+s.settimeout(20)
+open("journal.out", "wb").write(s.recv(65536))
+PY
+    python3 journal.py &
+    journal=$!
+    sleep 1
+    REPRIEVE_JOURNAL_SOCKET=$tap_dir/journal
+    export REPRIEVE_JOURNAL_SOCKET
+    client_conf 'audit_sink = journald'
+    user --keygen --key-type AES:16 --label sunk >/dev/null
+    wait "$journal"
+    tap_ok 'events go to journald' grep -q 'REPRIEVE_OPERATION=KeyGenerate' journal.out
+    rm -f journal
+    tap_ok 'without journald nothing fails' user --keygen --key-type AES:16 --label afloat
+fi
+
+tap_done
