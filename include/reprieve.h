@@ -40,6 +40,7 @@ extern "C" {
 #define CKA_RPV_ORIGIN           (RPV_BASE + 0x10UL) /* CK_ULONG, read: RPV_ORIGIN_ */
 #define CKA_RPV_BACKED_UP        (RPV_BASE + 0x11UL)
 #define CKA_RPV_DELETE_REASON    (RPV_BASE + 0x12UL)
+#define CKA_RPV_ROTATE_DAYS      (RPV_BASE + 0x14UL) /* CK_ULONG, of keys; 0 never, to 36500 */
 #define CKA_RPV_HONEYTOKEN       (RPV_BASE + 0x13UL)
 
 #define RPV_STATE_PREACTIVE 0UL
@@ -293,6 +294,8 @@ struct RPV_BACKUP_INFO {
     } keys[RPV_BLOB_KEYS_MAX];
 };
 
+struct RPV_UNIQUE_ID { char text[33]; };     /* CKA_UNIQUE_ID, terminated */
+
 struct RPV_RESTORE {
     const char *pPath;
     int fd;                      /* where pPath is NULL: a file, which is read twice */
@@ -405,6 +408,15 @@ struct RPV_FUNCTION_LIST {
      * the keys do not open it. CKR_DATA_INVALID. */
     CK_RV (*RPV_Restore)(CK_SESSION_HANDLE hSession, const struct RPV_RESTORE *pRestore,
                          unsigned long long *pRestored);
+    /* The next version of a private or secret key: a fresh key with the same attributes, and
+     * CKA_RPV_VERSION one more; the public key of the pair along with it, if the vault has it
+     * (else *phPublicKey is 0; phPublicKey may be NULL). One transaction; the former stays, to
+     * decrypt, unwrap and verify. Searches yield the newest first. CKR_ACTION_PROHIBITED: it has
+     * a next version already; CKR_TOKEN_WRITE_PROTECTED: the rotate verb is missing. */
+    CK_RV (*RPV_RotateKey)(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hKey,
+                           CK_OBJECT_HANDLE *phKey, CK_OBJECT_HANDLE *phPublicKey);
+    /* Keys older than their CKA_RPV_ROTATE_DAYS that have no next version; no login needed. */
+    CK_RV (*RPV_ListRotations)(CK_SLOT_ID slotID, struct RPV_UNIQUE_ID *pIds, CK_ULONG *pulCount);
 };
 
 #ifdef __cplusplus

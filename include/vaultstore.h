@@ -370,6 +370,7 @@ struct vs_header {
     char deleted_by[VS_ACTOR_MAX];       /* UTF-8, terminated */
     bool hold;
     uint32_t lock;               /* 0 none, 1 no delete, 2 read only */
+    bool outdated;               /* computed: by policy only a newer version does new work */
     bool needs_backup;           /* computed: by policy there is no use before the first backup */
     uint32_t recovery_level;     /* computed: 0 purgeable .. 3 held; as CKA_RPV_RECOVERY_LEVEL */
     int64_t not_before, not_after;       /* vault time, the second excluded; 0: no such limit */
@@ -400,6 +401,9 @@ struct vs_new_object {
     const struct vs_term *terms; /* at most VS_INDEX_MAX */
     size_t n_terms;
     const char *operation;       /* for the audit: "KeyCreate", "KeyGenerate", "KeyImport", ... */
+    const struct vs_id *former;  /* of a new one: the key whose next version it is, or NULL; then
+                                  * the verb is rotate, and VS_WRONG_STATE says that the former is
+                                  * deleted or has a next version already */
     const struct vs_govern *govern;   /* of a new one: how it starts; NULL: enabled, no limits */
 };
 
@@ -461,7 +465,7 @@ VS_MUST_USE int vs_object_postpone(struct vs_store *store, uint32_t vault, struc
 enum vs_govern_bit {
     VS_GOVERN_ENABLED = 1u << 0, VS_GOVERN_NOT_BEFORE = 1u << 1, VS_GOVERN_NOT_AFTER = 1u << 2,
     VS_GOVERN_HOLD = 1u << 3, VS_GOVERN_LOCK = 1u << 4, VS_GOVERN_REASON = 1u << 5,
-    VS_GOVERN_HONEYTOKEN = 1u << 6,
+    VS_GOVERN_HONEYTOKEN = 1u << 6, VS_GOVERN_ROTATE = 1u << 7,
 };
 struct vs_govern {
     uint32_t set;                /* enum vs_govern_bit */
@@ -471,6 +475,7 @@ struct vs_govern {
     uint32_t lock;               /* 0 none, 1 no delete, 2 read only; verb lock */
     const char *delete_reason;   /* at most VS_ACTOR_MAX - 1 bytes; verb update or delete */
     bool honeytoken;             /* verb policy */
+    uint32_t rotate_days;        /* 0 never, at most 36500; verb update or policy */
 };
 /*
  * All or nothing, in one transaction; told by one event. VS_DENIED
@@ -631,6 +636,15 @@ struct vs_due {
 };
 VS_MUST_USE int vs_due_list(struct vs_store *store, int64_t until, struct vs_due *ret_due,
                             size_t cap, size_t *ret_n);
+
+/* ------------------------------------------------------------------ rotation */
+
+/*
+ * Keys whose rotate_days have passed since they were made, active and without a next version. At
+ * most cap are written, ret_n is how many there are. Looks at every object; needs no login.
+ */
+VS_MUST_USE int vs_rotation_due(struct vs_store *store, uint32_t vault, struct vs_id *ret_ids,
+                                size_t cap, size_t *ret_n);
 
 /* ------------------------------------------------------------------ backup */
 

@@ -302,4 +302,6 @@ const struct call_row CALL_TABLE[CALL_COUNT] = {
     VENDOR(RPV_Backup),
     VENDOR(RPV_ShowBackup),
     VENDOR(RPV_Restore),
+    VENDOR(RPV_RotateKey),
+    VENDOR(RPV_ListRotations),
 };

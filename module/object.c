@@ -225,6 +225,7 @@ static CK_RV object_peek(struct call *call, struct object *object, bool *ret_sam
     /* What depends on the policy changes without the object's doing. */
     *ret_same = header.version == object->header.version
              && header.recovery_level == object->header.recovery_level
+             && header.outdated == object->header.outdated
              && header.needs_backup == object->header.needs_backup;
     if (*ret_same)
         atomic_store_explicit(&object->seen_txnid, call->txnid, memory_order_relaxed);

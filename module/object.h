@@ -78,6 +78,11 @@ CK_RV object_allows(const struct object *object, CK_MECHANISM_TYPE mechanism);
 CK_RV object_make(struct call *call, struct attr_list *lists, size_t n, enum vs_origin origin,
                   const char *operation, CK_OBJECT_HANDLE *ret_handles);
 
+/* The same for the next versions of these keys, one each. CKR_ACTION_PROHIBITED: one of them has a
+ * next version already, or is deleted. */
+CK_RV object_make_next(struct call *call, struct attr_list *lists, size_t n,
+                       const struct vs_id *formers, CK_OBJECT_HANDLE *ret_handles);
+
 /* The rules on sessions that object_make applies, to be asked before any crypto. */
 CK_RV object_may_make(struct call *call, const struct attr_list *list);
 

@@ -209,6 +209,12 @@ static CK_RV rpv_last_used(const struct object *object, struct attr_value *view)
     return CKR_OK;
 }
 
+static CK_RV rpv_rotate_days(const struct object *object, struct attr_value *view)
+{
+    view_ulong(view, object->header.rotate_days);
+    return CKR_OK;
+}
+
 static CK_RV rpv_origin(const struct object *object, struct attr_value *view)
 {
     view_ulong(view, (CK_ULONG)object->header.origin);
@@ -260,6 +266,7 @@ static const struct computed_row {
     {CKA_RPV_BACKED_UP, true, rpv_backed_up},
     {CKA_RPV_DELETE_REASON, true, rpv_delete_reason},
     {CKA_RPV_HONEYTOKEN, true, rpv_honeytoken},
+    {CKA_RPV_ROTATE_DAYS, true, rpv_rotate_days},
 };
 
 /* ------------------------------------------------------------------ one attribute */

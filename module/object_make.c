@@ -96,7 +96,8 @@ static CK_RV making_begin(struct call *call, struct attr_list *list, enum vs_ori
     return object_terms(attrs, &making->joined, making->terms, &making->n_terms);
 }
 
-static struct vs_new_object making_new_object(const struct making *making, const char *operation)
+static struct vs_new_object making_new_object(const struct making *making, const char *operation,
+                                              const struct vs_id *former)
 {
     const struct object *object = making->object;
     return (struct vs_new_object){
@@ -109,19 +110,22 @@ static struct vs_new_object making_new_object(const struct making *making, const
         .terms = making->terms,
         .n_terms = making->n_terms,
         .operation = operation,
+        .former = former,
         .govern = making->govern.set != 0 ? &making->govern : NULL,
     };
 }
 
 /* One transaction for all that belong to the vault. */
-static CK_RV makings_store(struct slot *slot, struct makings *makings, const char *operation)
+static CK_RV makings_store(struct slot *slot, struct makings *makings, const char *operation,
+                           const struct vs_id *formers)
 {
     struct vs_new_object objects[MAKE_MAX];
     struct vs_id ids[MAKE_MAX];
     size_t n = 0;
     for (size_t i = 0; i < makings->n; i++)
         if (makings->each[i].token)
-            objects[n++] = making_new_object(&makings->each[i], operation);
+            objects[n++] = making_new_object(&makings->each[i], operation,
+                                             formers ? &formers[i] : NULL);
     if (n == 0)
         return CKR_OK;
     struct vs_store *store = module_state()->store;
@@ -147,14 +151,15 @@ static CK_RV makings_store(struct slot *slot, struct makings *makings, const cha
     return CKR_OK;
 }
 
-CK_RV object_make(struct call *call, struct attr_list *lists, size_t n, enum vs_origin origin,
-                  const char *operation, CK_OBJECT_HANDLE *ret_handles)
+static CK_RV objects_make(struct call *call, struct attr_list *lists, size_t n,
+                          enum vs_origin origin, const char *operation,
+                          const struct vs_id *formers, CK_OBJECT_HANDLE *ret_handles)
 {
     AUTO(makings) struct makings makings = {.n = n};
     CK_OBJECT_HANDLE handles[MAKE_MAX] = {0};
     for (size_t i = 0; i < n; i++)
         TRY(making_begin(call, &lists[i], origin, &makings.each[i]));
-    TRY(makings_store(call->session->slot, &makings, operation));
+    TRY(makings_store(call->session->slot, &makings, operation, formers));
     CK_RV rv = CKR_OK;
     for (size_t i = 0; i < n && rv == CKR_OK; i++) {
         rv = handle_add(module_state()->handles, makings.each[i].object, &handles[i]);
@@ -166,4 +171,16 @@ CK_RV object_make(struct call *call, struct attr_list *lists, size_t n, enum vs_
     if (rv == CKR_OK)
         memcpy(ret_handles, handles, n * sizeof *handles);
     return rv;
+}
+
+CK_RV object_make(struct call *call, struct attr_list *lists, size_t n, enum vs_origin origin,
+                  const char *operation, CK_OBJECT_HANDLE *ret_handles)
+{
+    return objects_make(call, lists, n, origin, operation, NULL, ret_handles);
+}
+
+CK_RV object_make_next(struct call *call, struct attr_list *lists, size_t n,
+                       const struct vs_id *formers, CK_OBJECT_HANDLE *ret_handles)
+{
+    return objects_make(call, lists, n, VS_ORIGIN_GENERATED, "KeyRotate", formers, ret_handles);
 }

@@ -193,6 +193,18 @@ static CK_RV take_lock(const struct attr *attr, void *field)
     return CKR_OK;
 }
 
+static CK_RV take_days(const struct attr *attr, void *field)
+{
+    CK_ULONG days;
+    if (attr->len != sizeof days)
+        return value_bad(attr);
+    memcpy(&days, attr->value, sizeof days);
+    if (days > UINT32_MAX)
+        return value_bad(attr);
+    *(uint32_t *)field = (uint32_t)days;
+    return CKR_OK;
+}
+
 /* The field points to a text of VS_ACTOR_MAX bytes, zeroed. */
 static CK_RV take_text(const struct attr *attr, void *field)
 {
@@ -219,6 +231,7 @@ static const struct governed_row {
     {CKA_RPV_LOCK, VS_GOVERN_LOCK, take_lock, GOVERNED(govern.lock)},
     {CKA_RPV_DELETE_REASON, VS_GOVERN_REASON, take_text, GOVERNED(reason)},
     {CKA_RPV_HONEYTOKEN, VS_GOVERN_HONEYTOKEN, take_bool, GOVERNED(govern.honeytoken)},
+    {CKA_RPV_ROTATE_DAYS, VS_GOVERN_ROTATE, take_days, GOVERNED(govern.rotate_days)},
 };
 #define GOVERNED_COUNT (sizeof GOVERNED_ROWS / sizeof GOVERNED_ROWS[0])
 

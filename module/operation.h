@@ -66,6 +66,7 @@ struct usage_row {
     bool new_use;                   /* refused by DISABLED, EXPIRED, PREACTIVE; else old use:
                                        refused by DISABLED, PREACTIVE */
     uint32_t verb;                  /* enum vs_verb that a named principal must have on the key */
+    bool newest;                    /* refused to outdated versions, where the policy says so */
 };
 extern const struct usage_row USAGE[OP_KINDS];
 

@@ -10,6 +10,9 @@ static CK_RV usage_state(const struct usage_row *row, const struct object *objec
         [VS_STATE_DELETED] = "deleted",          [VS_STATE_PURGED] = "purged"};
     if (!object_state_allows(object, row->new_use))
         return trace_fail(row->wrong_state, "the key is %s", words[object_state(object)]);
+    if (object->header.outdated && row->newest)
+        return trace_fail(row->wrong_state,
+                          "there is a newer version of the key, and the vault's policy wants it");
     if (object->header.needs_backup && object->cls != CKO_PUBLIC_KEY)
         return trace_fail(row->wrong_state,
                           "the vault's policy wants a backup of the key before its first use");

@@ -6,7 +6,8 @@
 #define CRYPT(op, cls, is_new, legacy, vb)                                                        \
     [OP_##op] = {OP_##op, CKF_##op, OBJ_##op, SECRET_OR(cls), CKR_KEY_HANDLE_INVALID,             \
                  CKR_KEY_TYPE_INCONSISTENT, CKR_KEY_SIZE_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED,   \
-                 CKR_KEY_FUNCTION_NOT_PERMITTED, legacy, is_new, VS_VERB_##vb}
+                 CKR_KEY_FUNCTION_NOT_PERMITTED, legacy, is_new, VS_VERB_##vb, \
+                 .newest = OP_##op == OP_ENCRYPT || OP_##op == OP_SIGN || OP_##op == OP_SIGN_RECOVER}
 
 const struct usage_row USAGE[OP_KINDS] = {
     CRYPT(ENCRYPT, CKO_PUBLIC_KEY, true, false, ENCRYPT),
@@ -20,7 +21,7 @@ const struct usage_row USAGE[OP_KINDS] = {
     [OP_WRAP] = {OP_WRAP, CKF_WRAP, OBJ_WRAP, SECRET_OR(CKO_PUBLIC_KEY),
                  CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
                  CKR_WRAPPING_KEY_SIZE_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED,
-                 CKR_KEY_FUNCTION_NOT_PERMITTED, false, true, VS_VERB_WRAP},
+                 CKR_KEY_FUNCTION_NOT_PERMITTED, false, true, VS_VERB_WRAP, .newest = true},
     [OP_UNWRAP] = {OP_UNWRAP, CKF_UNWRAP, OBJ_UNWRAP, SECRET_OR(CKO_PRIVATE_KEY),
                    CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
                    CKR_UNWRAPPING_KEY_SIZE_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED,

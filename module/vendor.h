@@ -38,4 +38,8 @@ CK_RV RPV_Backup(CK_SESSION_HANDLE hSession, const CK_OBJECT_HANDLE *phObjects, 
 CK_RV RPV_ShowBackup(const char *pPath, int fd, struct RPV_BACKUP_INFO *pInfo);
 CK_RV RPV_Restore(CK_SESSION_HANDLE hSession, const struct RPV_RESTORE *pRestore,
                   unsigned long long *pRestored);
+/* entry_rotate.c */
+CK_RV RPV_RotateKey(CK_SESSION_HANDLE hSession, CK_OBJECT_HANDLE hKey, CK_OBJECT_HANDLE *phKey,
+                    CK_OBJECT_HANDLE *phPublicKey);
+CK_RV RPV_ListRotations(CK_SLOT_ID slotID, struct RPV_UNIQUE_ID *pIds, CK_ULONG *pulCount);
 #endif

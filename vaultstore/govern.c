@@ -6,6 +6,7 @@
 
 #define DATE_MAX INT64_C(253402300799)   /* 9999-12-31, the last that utcTime can say */
 #define LOCK_MAX 2u
+#define ROTATE_MAX 36500u
 
 /* ------------------------------------------------------------------ values */
 
@@ -46,6 +47,11 @@ static void apply_honeytoken(const struct vs_govern *g, struct vs_header *h)
     h->honeytoken = g->honeytoken;
 }
 
+static void apply_rotate(const struct vs_govern *g, struct vs_header *h)
+{
+    h->rotate_days = g->rotate_days;
+}
+
 static bool is_off(const struct vs_govern *g, uint32_t bit)
 {
     return (bit == VS_GOVERN_ENABLED && !g->enabled) || (bit == VS_GOVERN_HOLD && !g->hold) ||
@@ -69,13 +75,14 @@ static const struct govern_row {
      apply_reason},
     {VS_GOVERN_HONEYTOKEN, ACTION_HONEYTOKEN, ACTION_HONEYTOKEN, "KeyHoneytoken", "KeyHoneytoken",
      apply_honeytoken},
+    {VS_GOVERN_ROTATE, ACTION_DATES, ACTION_DATES, "KeyRotateDays", "KeyRotateDays", apply_rotate},
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
 static int govern_check(const struct vs_govern *g)
 {
     if (g->not_before < 0 || g->not_before > DATE_MAX || g->not_after < 0 ||
-        g->not_after > DATE_MAX || g->lock > LOCK_MAX)
+        g->not_after > DATE_MAX || g->lock > LOCK_MAX || g->rotate_days > ROTATE_MAX)
         return VS_POLICY;
     if ((g->set & VS_GOVERN_REASON) &&
         (g->delete_reason == NULL || strlen(g->delete_reason) >= VS_ACTOR_MAX))
@@ -106,7 +113,8 @@ int govern_new_check(const struct vs_policy *policy, uint32_t verbs,
                      const struct vs_new_object *object)
 {
     static const uint32_t free_bits = VS_GOVERN_ENABLED | VS_GOVERN_NOT_BEFORE |
-                                      VS_GOVERN_NOT_AFTER | VS_GOVERN_REASON;
+                                      VS_GOVERN_NOT_AFTER | VS_GOVERN_REASON |
+                                      VS_GOVERN_ROTATE;
     struct vs_header header;
 
     memset(&header, 0, sizeof(header));

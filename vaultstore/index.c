@@ -221,15 +221,18 @@ static int part_walk(struct vs_cursor *cursor, struct kv_txn *txn, struct vs_id 
 {
     AUTO(kv_cursor) struct kv_cursor *walk = NULL;
     const struct find_part *part = &cursor->parts[cursor->part];
-    const struct key *from = cursor->last.len > 0 ? &cursor->last : &part->prefix;
+    struct key from = cursor->last;
     struct kv_slice key, value;
     int status;
 
+    /* From behind: of those with one tag the newest has the highest id. */
+    if (from.len == 0) {
+        from = part->prefix;
+        memset(from.b + from.len, 0xff, sizeof(from.b) - from.len);
+        from.len = sizeof(from.b);
+    }
     VS_TRY(kv_cursor_open(txn, &walk));
-    status = kv_cursor_seek(walk, from->b, from->len, &key, &value);
-    if (status == VS_OK && cursor->last.len == key.len &&
-        memcmp(key.data, cursor->last.b, key.len) == 0)
-        status = kv_cursor_next(walk, &key, &value);
+    status = kv_cursor_before(walk, from.b, from.len, &key, &value);
     while (status == VS_OK && key_has_prefix(&key, &part->prefix) && *n < cap) {
         struct vs_id id;
         bool matches;
@@ -242,7 +245,7 @@ static int part_walk(struct vs_cursor *cursor, struct kv_txn *txn, struct vs_id 
         VS_TRY(find_matches(cursor, txn, part, &id, &matches));
         if (matches)
             ret_ids[(*n)++] = id;
-        status = kv_cursor_next(walk, &key, &value);
+        status = kv_cursor_prev(walk, &key, &value);
     }
     if (status == VS_OK && key_has_prefix(&key, &part->prefix))
         return VS_OK;

@@ -54,6 +54,8 @@ VS_MUST_USE int kv_cursor_seek(struct kv_cursor *cursor, const void *key, size_t
                                struct kv_slice *ret_key, struct kv_slice *ret_value); /* VS_END */
 VS_MUST_USE int kv_cursor_next(struct kv_cursor *cursor, struct kv_slice *ret_key,
                                struct kv_slice *ret_value);               /* VS_END */
+VS_MUST_USE int kv_cursor_prev(struct kv_cursor *cursor, struct kv_slice *ret_key,
+                               struct kv_slice *ret_value);               /* VS_END */
 /* The last key < the given one (the last of a table: seek before the next table's prefix). */
 VS_MUST_USE int kv_cursor_before(struct kv_cursor *cursor, const void *key, size_t key_len,
                                  struct kv_slice *ret_key, struct kv_slice *ret_value); /* VS_END */

@@ -635,6 +635,13 @@ int kv_cursor_next(struct kv_cursor *cursor, struct kv_slice *ret_key, struct kv
     return cursor_status(cursor_mdb(cursor), code, &k, &v, ret_key, ret_value);
 }
 
+int kv_cursor_prev(struct kv_cursor *cursor, struct kv_slice *ret_key, struct kv_slice *ret_value)
+{
+    MDB_val k, v;
+    int code = mdb_cursor_get(cursor_mdb(cursor), &k, &v, MDB_PREV);
+    return cursor_status(cursor_mdb(cursor), code, &k, &v, ret_key, ret_value);
+}
+
 int kv_cursor_before(struct kv_cursor *cursor, const void *key, size_t key_len,
                      struct kv_slice *ret_key, struct kv_slice *ret_value)
 {

@@ -6,6 +6,7 @@
 
 #include "audit.h"
 #include "change.h"
+#include "rotate.h"
 #include "store_internal.h"
 
 #define PURGE_AT_MAX INT64_C(253402300799)   /* 9999-12-31, the last that utcTime can say */
@@ -45,6 +46,8 @@ static int create_one(struct commit_txn *txn, const struct create *c, const stru
     header.state = header.prior = VS_STATE_ACTIVE;
     header.origin = object->origin;
     header.key_version = 1;
+    if (object->former != NULL)
+        VS_TRY(rotate_link(txn, c->login, object->former, &header));
     if (object->govern != NULL)
         govern_apply(object->govern, &header);
     header.created_at = txn->clock.now;
@@ -74,7 +77,9 @@ static int create_allows(struct commit_txn *txn, const struct create *c,
 {
     uint32_t verbs = 0;
 
-    VS_TRY(login_needs(txn->store, txn->kv, c->login, NULL, create_verb(object->origin)));
+    VS_TRY(object->former != NULL
+               ? rotate_allows(txn, live, c->login, object->former)
+               : login_needs(txn->store, txn->kv, c->login, NULL, create_verb(object->origin)));
     if (live->policy.reserve_names)
         VS_TRY(name_reserved(txn, live, object, c->login));
     if (object->govern == NULL)
@@ -141,6 +146,7 @@ static int header_compute(struct vs_store *store, struct kv_txn *txn,
     if (header->not_before != 0 || header->not_after != 0)
         VS_TRY(store_clock(store, txn, &now));
     header->effective = lifecycle_effective(header, now);
+    header->outdated = policy->newest_only && rotate_superseded(header);
     header->needs_backup = policy->require_backup && !header->backed_up;
     header->recovery_level = policy_recovery_level(policy, header);
     return VS_OK;
