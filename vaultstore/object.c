@@ -413,7 +413,8 @@ static int recovery_run(struct commit_txn *txn, void *ctx)
 
     many->done = many->recovered = 0;
     commit_pace_begin(&many->pace);
-    while (many->from + many->done < many->n && !commit_pace_over(&many->pace)) {
+    while (many->from + many->done < many->n &&
+           (many->done == 0 || !commit_pace_over(&many->pace))) {
         struct change c = {.vault = many->vault, .login = many->login,
                            .id = &many->ids[many->from + many->done], .action = ACTION_RECOVER,
                            .operation = "KeyRecover", .step = recover_step};

@@ -124,7 +124,7 @@ static int sweep_run(struct commit_txn *txn, void *ctx)
     sweep->purged = sweep->done = 0;
     commit_pace_begin(&sweep->pace);
     while (sweep->done < sweep->n && sweep->purged < sweep->limit &&
-           !commit_pace_over(&sweep->pace)) {
+           (sweep->done == 0 || !commit_pace_over(&sweep->pace))) {
         const struct sweep_entry *entry = &sweep->entries[sweep->done];
 
         VS_TRY((entry->kind == KIND_OBJECT ? sweep_object : sweep_generation)(txn, entry,
@@ -174,7 +174,7 @@ static int sweep_all(struct vs_store *store, size_t limit, size_t rounds, size_t
 
 static int boot_run(struct commit_txn *txn, void *ctx)
 {
-    const struct audit_entry entry = {.operation = "ClockBoot", .principal = "clock",
+    const struct audit_entry entry = {.operation = "StoreBoot", .principal = "clock",
                                       .detail = "the first sweep of this boot"};
 
     (void)ctx;
