@@ -127,6 +127,11 @@ static CK_RV op_user(struct session *s)
     return s->vendor->RPV_AddUser(s->handle, "alice", (CK_UTF8CHAR_PTR)"alice's pin", 11, 1);
 }
 
+static CK_RV op_user_remove(struct session *s)
+{
+    return s->vendor->RPV_RemoveUser(s->handle, "alice");
+}
+
 static CK_RV op_init(struct session *s)
 {
     CK_UTF8CHAR label[33] = "again                           ";
@@ -157,8 +162,9 @@ static CK_RV op_generation_purge(struct session *s)
                                           strlen(HARNESS_SO_PIN));
 }
 
-/* What must be there before: nothing, a live object, a deleted one, a deleted generation. */
-enum stage { EMPTY, LIVE, DELETED, RETIRED };
+/* What must be there before: nothing, a live object, that and a named user, a deleted object, a
+ * deleted generation. */
+enum stage { EMPTY, LIVE, PEOPLED, DELETED, RETIRED };
 enum who { NOBODY, USER, SO };
 
 static const struct operation {
@@ -182,6 +188,7 @@ static const struct operation {
     {"set PIN", LIVE, USER, op_set_pin},
     {"hold the vault", LIVE, SO, op_vault_hold},
     {"add a user", LIVE, SO, op_user},
+    {"remove a user", PEOPLED, SO, op_user_remove},
     {"init token", LIVE, NOBODY, op_init},
     {"recover generation", RETIRED, NOBODY, op_generation_recover},
     {"purge generation", RETIRED, NOBODY, op_generation_purge},
@@ -266,6 +273,11 @@ static int prepare(void *ctx)
         OK(op_create(&s));
     if (stage == DELETED)
         OK(op_delete(&s));
+    if (stage == PEOPLED) {
+        OK(report->h.f->C_Logout(s.handle));
+        harness_login(&report->h, s.handle, CKU_SO);
+        OK(op_user(&s));
+    }
     if (stage == RETIRED) {
         OK(report->h.f->C_CloseAllSessions(report->h.slot));
         OK(op_init(&s));
@@ -286,9 +298,13 @@ static int operate(void *ctx)
     return 0;
 }
 
-/* It works on: what was refused for want of a disk can be done. */
-static void work_on(struct session *s, bool has_user)
+/* It works on: what was refused for want of a disk can be done, and the key opens. */
+static void work_on(struct session *s, bool has_user, bool disabled)
 {
+    CK_BYTE block[16];
+    CK_OBJECT_HANDLE key = has_user ? find(s, false) : CK_INVALID_HANDLE;
+    if (key != CK_INVALID_HANDLE && !disabled)
+        OK(promise_use(s->h, s->handle, key, block));
     if (has_user) {
         OK(promise_create(s->h, s->handle, "one more", 9));
     } else {
@@ -314,7 +330,7 @@ static int look(void *ctx)
     view_take(&s, &report->view);
     promise_audit(&report->h);
     if (report->kind != FAULTY_NONE)
-        work_on(&s, has_user);
+        work_on(&s, has_user, report->view.state == RPV_STATE_DISABLED);
     harness_unload(&report->h);
     return 0;
 }
