@@ -78,4 +78,13 @@ tap_ok 'settings need the SO: 4' status 4 at two restore --settings esc.rpv --ke
 tap_ok 'settings' has 'Restored the policy' at two restore --so --settings esc.rpv --key k3.pem \
     --key k1.pem
 tap_ok 'it is all on record' has VaultBackup at one audit --operation VaultBackup
+tap_ok 'rotate a key by its label' has ' 2 *$' at one key rotate web
+tap_ok 'and again: its newest' has ' 3 *$' at one key rotate web
+tap_is 'three versions' "$(at one list | grep -c 'private.* web ')" 3
+tap_ok 'rotation by age' has 'due 30 days' at one key rotate-every web 30
+tap_ok 'nothing is due' has 'No key is due' at one key due
+tap_ok 'nor to rotate' has 'No key is due' at one key rotate --due
+tap_ok 'a sweep rotates, too' has Purged at one sweep
+tap_ok 'no such key: 3' status 3 at one key rotate nothing
+tap_ok 'nothing said: 2' status 2 at one key rotate
 tap_done

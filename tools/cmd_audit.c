@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "output.h"
+#include "rotation.h"
 #include "when.h"
 
 #define EVENTS_BATCH 64
@@ -145,11 +146,64 @@ static enum outcome audit_verify(struct run *run)
     return OUTCOME_OK;
 }
 
+/* Is there a PIN without asking? Whoever sweeps by a timer is not there to be asked. */
+static bool pin_given(const struct run *run)
+{
+    return run->client.pin_file != NULL || getenv("REPRIEVE_PIN") != NULL;
+}
+
+static enum outcome vaults_due(struct client *client, CK_ULONG *ret_due)
+{
+    struct RPV_VAULT_INFO *infos = NULL;
+    CK_ULONG n = 0, due = 0, total = 0;
+    CK_RV rv = client->rpv->RPV_ListVaults(NULL, &n);
+    enum outcome outcome = OUTCOME_OK;
+
+    infos = calloc(n + 1, sizeof(*infos));
+    if (rv == CKR_OK)
+        rv = infos != NULL ? client->rpv->RPV_ListVaults(infos, &n) : CKR_HOST_MEMORY;
+    outcome = client_check(client, "RPV_ListVaults", rv);
+    for (CK_ULONG i = 0; i < n && outcome == OUTCOME_OK; i++) {
+        struct RPV_UNIQUE_ID *ids = NULL;
+
+        outcome = rotation_due(client, infos[i].slotID, &ids, &due);
+        total += outcome == OUTCOME_OK ? due : 0;
+        free(ids);
+    }
+    free(infos);
+    *ret_due = total;
+    return outcome;
+}
+
+/* Rotation by age: a new private key takes a login, so without a PIN it is only told. Of several
+ * vaults the PIN is the one's that --vault names. */
+static enum outcome sweep_rotate(struct run *run, json_t *document)
+{
+    struct client *client = &run->client;
+    json_t *rows = json_array();
+    CK_ULONG due = 0;
+    enum outcome outcome = vaults_due(client, &due);
+
+    if (outcome == OUTCOME_OK && due > 0 && pin_given(run)) {
+        outcome = client_choose_vault(client);
+        if (outcome == OUTCOME_OK)
+            outcome = client_login(client, ROLE_USER, true);
+        if (outcome == OUTCOME_OK)
+            outcome = rotation_do(client, rows);
+        if (outcome == OUTCOME_OK)
+            outcome = vaults_due(client, &due);
+    }
+    json_object_set_new(document, "rotationDue", json_integer((json_int_t)due));
+    json_object_set_new(document, "rotated", rows);
+    return outcome;
+}
+
 static enum outcome sweep(struct run *run)
 {
     struct client *client = &run->client;
     unsigned long limit = 0;
     CK_ULONG purged = 0;
+    unsigned long due = 0;
     json_t *document = NULL;
     enum outcome outcome = run_number(run, OPT_LIMIT, 100000, &limit);
 
@@ -159,7 +213,16 @@ static enum outcome sweep(struct run *run)
         return outcome;
     document = json_object();
     json_object_set_new(document, "purged", json_integer((json_int_t)purged));
-    output_done(run->json, document, "Purged %lu that were past their date.", purged);
+    outcome = sweep_rotate(run, document);
+    if (outcome != OUTCOME_OK) {
+        json_decref(document);
+        return outcome;
+    }
+    due = (unsigned long)json_integer_value(json_object_get(document, "rotationDue"));
+    output_done(run->json, document, due == 0 ? "Purged %lu that were past their date."
+                                              : "Purged %lu that were past their date. %lu keys "
+                                                "are due for rotation: reprieve key rotate --due",
+                purged, due);
     return OUTCOME_OK;
 }
 

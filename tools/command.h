@@ -110,6 +110,7 @@ extern const struct command import_commands[];
 extern const struct command audit_commands[];
 extern const struct command store_commands[];
 extern const struct command backup_commands[];
+extern const struct command key_commands[];
 extern const struct command log_commands[];
 extern const struct command watch_commands[];
 

@@ -21,6 +21,7 @@ static const struct {
     {"Governing objects", govern_commands},
     {"Bringing keys in and out", import_commands},
     {"Backups", backup_commands},
+    {"Versions of keys", key_commands},
     {"The record of it all", audit_commands},
     {"The store", store_commands},
     {"Asking the record", log_commands},
