@@ -32,6 +32,13 @@ static int group_teardown(void **state)
     return ossl_teardown(state);
 }
 
+/* Of curves and mechanisms, and of digests. Under valgrind each in one pair at least. */
+static bool every_pair(void)
+{
+    const char *variant = getenv("REPRIEVE_VARIANT");
+    return variant == NULL || strcmp(variant, "valgrind") != 0;
+}
+
 /* ------------------------------------------------------------------ signatures */
 
 static void sign_parts(struct crypto *c, const uint8_t *data, size_t len, uint8_t *signature,
@@ -219,7 +226,7 @@ static void test_ecdsa(void **state)
         struct pair pair;
         pair_curve(&CURVES[i], &pair);
         for (size_t j = 0; j < MECH_EC.n; j++)
-            if (MECH_EC.rows[j].sign)
+            if (MECH_EC.rows[j].sign && (i == 0 || j == 1 || every_pair()))
                 sign_and_verify((CK_MECHANISM){MECH_EC.rows[j].type, NULL, 0}, &pair, MESSAGE,
                                 sizeof MESSAGE);
         pair_done(&pair);
@@ -361,7 +368,7 @@ static void test_oaep(void **state)
     for (size_t h = 0; h < DIGESTS_COUNT; h++)
         for (size_t m = 0; m < DIGESTS_COUNT; m++) {
             CK_RSA_PKCS_OAEP_PARAMS params = {DIGESTS[h].mechanism, DIGESTS[m].mgf, 0, NULL, 0};
-            if (DIGESTS[m].mgf == 0)
+            if (DIGESTS[m].mgf == 0 || (h != m && !every_pair()))
                 continue;
             CK_MECHANISM mechanism = {CKM_RSA_PKCS_OAEP, &params, sizeof params};
             encrypt_and_decrypt(mechanism, &rsa, 256 - 2 - 2 * DIGESTS[h].size,
