@@ -19,6 +19,7 @@ libinih-dev    reads reprieve.conf
 libjansson-dev writes --json
 scdoc          makes the manual pages
 libcmocka-dev  runs the unit tests
+faketime       gives tests a second process whose clocks lie
 libc6-dev      C library headers
 g++            checks that the public headers suit C++
 opensc         pkcs11-tool, the program the tests and the tour use

@@ -523,6 +523,55 @@ static void settings_come_apart(void **state)
     fixture_done(&second);
 }
 
+/* ------------------------------------------------------------------ rotation */
+
+static int rotate(struct fixture *f, struct vs_login *login, const struct vs_id *former,
+                  struct vs_id *ret_id)
+{
+    const struct vs_term term = {0, (const uint8_t *)"key", 3};
+    const struct vs_new_object next = {.kind = 4, .is_private = true, .destroyable = true,
+                                       .attrs = (const uint8_t *)"next", .attrs_len = 4,
+                                       .terms = &term, .n_terms = 1, .operation = "KeyRotate",
+                                       .former = former};
+
+    return vs_object_create(f->store, 0, login, &next, 1, ret_id);
+}
+
+static void age_and_policy_of_versions(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id key = object_make(f, f->user, true, "k", "k"), next, due[2];
+    const struct vs_govern govern = {.set = VS_GOVERN_ROTATE, .rotate_days = 30};
+    struct vs_policy policy = f->options.defaults;
+    struct vs_header header;
+    size_t n;
+
+    assert_ok(vs_object_govern(f->store, 0, f->user, &key, &govern));
+    fixture_pass(f, 29 * DAY);
+    assert_ok(vs_rotation_due(f->store, 0, due, 2, &n));
+    assert_int_equal(n, 0);
+    fixture_pass(f, DAY);
+    assert_ok(vs_rotation_due(f->store, 0, due, 2, &n));
+    assert_int_equal(n, 1);
+    assert_memory_equal(&due[0], &key, sizeof(key));
+    assert_status(rotate(f, f->so, &key, &next), VS_DENIED);
+    assert_ok(rotate(f, f->user, &key, &next));
+    assert_status(rotate(f, f->user, &key, &next), VS_WRONG_STATE);
+    assert_ok(vs_rotation_due(f->store, 0, due, 2, &n));
+    assert_int_equal(n, 0);
+    assert_ok(vs_object_peek(f->store, 0, &next, &header));
+    assert_int_equal(header.key_version, 2);
+    assert_int_equal(header.rotate_days, 30);
+    assert_ok(vs_object_peek(f->store, 0, &key, &header));
+    assert_false(header.outdated);
+    policy.newest_only = true;
+    assert_ok(vs_vault_set_policy(f->store, f->so, &policy));
+    assert_ok(vs_object_peek(f->store, 0, &key, &header));
+    assert_true(header.outdated);
+    assert_ok(vs_object_peek(f->store, 0, &next, &header));
+    assert_false(header.outdated);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -540,6 +589,7 @@ int main(void)
         IN_VAULT(no_byte_can_be_changed),
         IN_VAULT(one_object_and_who_may),
         IN_VAULT(settings_come_apart),
+        IN_VAULT(age_and_policy_of_versions),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
