@@ -316,7 +316,8 @@ static enum outcome find_as(struct client *client, size_t kind, const char *text
                                "\"%s\" is not an id in hexadecimal", text);
         value = id;
     }
-    memcpy(all, attrs, n * sizeof(*attrs));
+    if (n > 0)
+        memcpy(all, attrs, n * sizeof(*attrs));
     all[n] = (CK_ATTRIBUTE){name_kinds[kind].type, (void *)(uintptr_t)value, len};
     return object_find(client, all, n + 1, handles);
 }
