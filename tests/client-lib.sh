@@ -7,6 +7,7 @@
 #   tool ARG...           pkcs11-tool on the module; on failure the module's trace follows
 #   user ARG...           the same, logged in as the user
 #   officer ARG...        the same, logged in as the SO
+#   export_public ID FILE the public key with this id, by pkcs11-tool
 #   says TEXT COMMAND...  succeeds when the command's output holds the text (a basic regular
 #                         expression), whatever its status
 #   silent TEXT COMMAND.. succeeds when the command succeeds and its output does not hold the text
@@ -72,6 +73,13 @@ user() {
 
 officer() {
     tool --token-label "$client_label" --login --login-type so --so-pin "$so_pin" "$@"
+}
+
+# pkcs11-tool 0.23 makes it of memory that it has just freed, which fails now and then.
+export_public() {
+    for export_try in 1 2 3; do
+        user --read-object --type pubkey --id "$1" --output-file "$2" && return
+    done
 }
 
 client_token() {

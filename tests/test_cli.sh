@@ -153,7 +153,7 @@ sign_ec() {
         --output-file sig && openssl dgst -sha256 -verify ec.pub -signature sig data
 }
 public_same() {
-    user --read-object --type pubkey --id "$1" --output-file out.der &&
+    export_public "$1" out.der &&
         openssl pkey -pubin -inform DER -in out.der -outform PEM -out out.pub &&
         cmp "$2" out.pub
 }

@@ -280,7 +280,7 @@ for curve in prime256v1 secp384r1 secp521r1 secp256k1 brainpoolP256r1 brainpoolP
     fi
 done
 user --keypairgen --key-type EC:prime256v1 --id 90 --usage-derive >/dev/null 2>&1
-user --read-object --type pubkey --id 90 --output-file mine.der >/dev/null 2>&1
+export_public 90 mine.der >/dev/null 2>&1
 openssl pkey -pubin -inform DER -in mine.der -out mine.pub
 openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:prime256v1 -out peer 2>/dev/null
 openssl pkey -in peer -pubout -outform DER -out peer.der

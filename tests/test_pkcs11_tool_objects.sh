@@ -38,7 +38,7 @@ public_key() {
     case ${2-} in
         *384*) listed_key "$1" "$2"; return ;;
     esac
-    user --read-object --type pubkey --id "$1" --output-file read.pub >/dev/null &&
+    export_public "$1" read.pub >/dev/null &&
         { openssl pkey -pubin -inform DER -in read.pub -out read.pem 2>/dev/null ||
             openssl pkey -pubin -in read.pub -out read.pem; }
 }
