@@ -328,6 +328,19 @@ static void initialised_vault_is_recovered_instead(void **state)
     assert_int_equal(tally.n[VS_NOT_FOUND], 3);
 }
 
+/* Somebody is removed: a new vault key, and logins that know no other. */
+static void vault_key_rotate(struct fixture *f, uint64_t times)
+{
+    assert_ok(vs_user_add(f->store, f->so, "leaver", (const uint8_t *)"leaver-pin", 10,
+                          VS_VERBS_USER));
+    assert_ok(vs_user_remove(f->store, f->so, "leaver"));
+    assert_int_equal(audit_count(f, "VaultKeyRotated", VS_OK), times);
+    vs_logout(f->so);
+    vs_logout(f->user);
+    f->so = f->user = NULL;
+    fixture_login(f);
+}
+
 static void escrow_restores_elsewhere(void **state)
 {
     struct fixture *f = *state, *other;
@@ -368,6 +381,11 @@ static void escrow_restores_elsewhere(void **state)
     assert_int_equal(header.state, VS_STATE_DELETED);
     assert_ok(vs_object_recover(other->store, 0, other->user, &three.deleted));
 
+    /* a new vault key there reaches them, too */
+    vault_key_rotate(other, 1);
+    object_expect(other, other->user, &three.private, "private");
+    object_expect(other, other->user, &three.deleted, "deleted");
+
     /* a purge there is one, too, and touches nobody else's slot */
     assert_ok(vs_object_delete(other->store, 0, other->user, &three.private));
     fixture_pass(other, 91 * DAY);
@@ -379,6 +397,8 @@ static void escrow_restores_elsewhere(void **state)
                            &(struct vs_restore){.keys = &private, .n_keys = 1, .replace = true},
                            &tally, &n));
     assert_status(vs_object_peek(other->store, 0, &three.private, &header), VS_NOT_FOUND);
+    vault_key_rotate(other, 2);
+    object_expect(other, other->user, &three.deleted, "deleted");
 
     /* nor does the purge of the generation that took them in leave anything */
     vs_logout(other->so);

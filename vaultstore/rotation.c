@@ -265,30 +265,43 @@ int rotation_begin(struct commit_txn *txn, const struct vs_login *login, struct 
 
 /* ------------------------------------------------------------------ the objects */
 
-struct reseal {
-    struct vs_login *login;
-    struct key from;              /* len 0: the first */
+/* Where a generation's objects are named: its own, then those restored from another one. */
+enum reseal_part { PART_OWN, PART_RESTORED, PART_END };
+
+struct reseal_place {
+    enum reseal_part part;
+    struct key from;              /* len 0: the part's first */
     bool whole;                   /* all so far were resealed */
-    /* set anew by every run */
-    struct key next;
-    bool end, next_whole;
 };
 
-/* The next ones of the generation, whatever their epoch. */
-static int ids_next(struct commit_txn *txn, const struct generation *g, const struct key *from,
-                    struct vs_id ids[RESEAL_BATCH], size_t *ret_n)
+struct reseal {
+    struct vs_login *login;
+    struct reseal_place at;
+    struct reseal_place next;     /* set anew by every run */
+};
+
+static struct key part_prefix(const struct generation *g, enum reseal_part part)
+{
+    return part == PART_OWN ? key_objects(g->tag) : key_restored(g->number, NULL);
+}
+
+/* The next ones of the part, whatever their epoch. */
+static int ids_next(struct commit_txn *txn, const struct generation *g,
+                    const struct reseal_place *at, struct vs_id ids[RESEAL_BATCH], size_t *ret_n)
 {
     AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
-    struct key prefix = key_objects(g->tag);
+    struct key prefix = part_prefix(g, at->part);
+    const struct key *from = at->from.len == 0 ? &prefix : &at->from;
     struct kv_slice key, value;
     size_t n = 0;
     int status;
 
     VS_TRY(kv_cursor_open(txn->kv, &cursor));
-    status = from->len == 0 ? kv_cursor_seek(cursor, prefix.b, prefix.len, &key, &value)
-                            : kv_cursor_seek(cursor, from->b, from->len, &key, &value);
+    status = kv_cursor_seek(cursor, from->b, from->len, &key, &value);
     while (status == VS_OK && key_has_prefix(&key, &prefix) && n < RESEAL_BATCH) {
-        memcpy(ids[n++].b, key.data + 1, sizeof(ids[0].b));
+        if (key.len < 1 + sizeof(ids[0].b))
+            return VS_E_CORRUPT;
+        memcpy(ids[n++].b, key.data + key.len - sizeof(ids[0].b), sizeof(ids[0].b));
         status = kv_cursor_next(cursor, &key, &value);
     }
     *ret_n = n;
@@ -305,8 +318,12 @@ static int reseal_one(struct commit_txn *txn, const struct reseal *r, const stru
     size_t len;
     int status;
 
-    VS_TRY(object_load(txn->store, txn->kv, id, &record));
-    if (!record.header.is_private || record.header.epoch == g->rotation.epoch)
+    status = object_load(txn->store, txn->kv, id, &record);
+    if (status == VS_NOT_FOUND)   /* restored, and purged since */
+        return VS_OK;
+    VS_TRY(status);
+    if (!record.header.is_private || record.header.generation != g->number ||
+        record.header.epoch == g->rotation.epoch)
         return VS_OK;
     VS_TRY(object_open(txn->store, r->login, &record, &attrs, &len));
     header = record.header;
@@ -314,6 +331,20 @@ static int reseal_one(struct commit_txn *txn, const struct reseal *r, const stru
     status = object_put(txn, r->login, &header, &tags, attrs, len, NULL);
     vs_secret_free(attrs, len + 1);
     return status;
+}
+
+/* Past the ids just done, or in the next part. */
+static void place_move(struct reseal_place *place, const struct generation *g,
+                       const struct vs_id *ids, size_t n)
+{
+    if (n < RESEAL_BATCH) {
+        place->part++;
+        place->from.len = 0;
+        return;
+    }
+    place->from = place->part == PART_OWN ? key_object(&ids[n - 1])
+                                          : key_restored(g->number, &ids[n - 1]);
+    place->from.b[place->from.len++] = 0;    /* what follows it */
 }
 
 /* A record that does not authenticate stays as it is, and then so does the former key. */
@@ -324,27 +355,22 @@ static int reseal_run(struct commit_txn *txn, void *ctx)
     struct generation live;
     size_t n = 0;
 
-    r->end = false;
-    r->next_whole = r->whole;
+    r->next = r->at;
     VS_TRY(generation_enter(txn->store, txn->kv, r->login->vault, r->login, &live));
     if (!live.rotation.resealing) {
-        r->end = true;
-        r->next_whole = false;
+        r->next.part = PART_END;
+        r->next.whole = false;
         return VS_OK;
     }
-    VS_TRY(ids_next(txn, &live, &r->from, ids, &n));
+    VS_TRY(ids_next(txn, &live, &r->at, ids, &n));
     for (size_t i = 0; i < n; i++) {
         int status = reseal_one(txn, r, &live, &ids[i]);
         if (status == VS_E_CORRUPT)
-            r->next_whole = false;
+            r->next.whole = false;
         else
             VS_TRY(status);
     }
-    r->end = n < RESEAL_BATCH;
-    if (n > 0) {
-        r->next = key_object(&ids[n - 1]);
-        r->next.b[r->next.len++] = 0;    /* what follows it */
-    }
+    place_move(&r->next, &live, ids, n);
     return VS_OK;
 }
 
@@ -368,12 +394,11 @@ static int reseal_end(struct commit_txn *txn, void *ctx)
 
 int rotation_finish(struct vs_store *store, struct vs_login *login)
 {
-    struct reseal r = {.login = login, .whole = true};
+    struct reseal r = {.login = login, .at = {.part = PART_OWN, .whole = true}};
 
-    do {
+    while (r.at.part != PART_END) {
         VS_TRY(commit_run(store, reseal_run, &r));
-        r.from = r.next;
-        r.whole = r.next_whole;
-    } while (!r.end);
-    return r.whole ? commit_run(store, reseal_end, &r) : VS_OK;
+        r.at = r.next;
+    }
+    return r.at.whole ? commit_run(store, reseal_end, &r) : VS_OK;
 }
