@@ -348,6 +348,7 @@ static void escrow_restores_elsewhere(void **state)
     struct vs_blob_key public, private;
     struct outside outside;
     struct vs_header header;
+    struct vs_health health;
     struct tally tally;
     uint64_t n = 0;
     size_t swept;
@@ -385,6 +386,10 @@ static void escrow_restores_elsewhere(void **state)
     vault_key_rotate(other, 1);
     object_expect(other, other->user, &three.private, "private");
     object_expect(other, other->user, &three.deleted, "deleted");
+
+    /* the store is as sound as before */
+    assert_ok(vs_store_health(other->store, &health));
+    assert_int_equal(health.keyless + health.unreadable, 0);
 
     /* a purge there is one, too, and touches nobody else's slot */
     assert_ok(vs_object_delete(other->store, 0, other->user, &three.private));

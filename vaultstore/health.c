@@ -25,11 +25,12 @@ static int look_object(struct vs_store *store, struct kv_txn *txn, const struct 
     memcpy(id.b, key->data + 1, sizeof(id.b));
     health->objects++;
     status = object_load(store, txn, &id, &record);
-    if (status == VS_E_CORRUPT)
+    if (status == VS_E_CORRUPT) {
         health->unreadable++;
-    else
-        VS_TRY(status);
-    status = keyslots_read(store->slots, id_seq(&id), secret.b);
+        return VS_OK;
+    }
+    VS_TRY(status);
+    status = keyslots_read(store->slots, object_slot(&record.header), secret.b);
     if (status == VS_NOT_FOUND || status == VS_E_CORRUPT)
         health->keyless++;
     else
