@@ -13,7 +13,7 @@ none() { # none DESCRIPTION OFFENDERS
     fi
 }
 includes() { grep -n '^[[:space:]]*#[[:space:]]*include' "$@" /dev/null; }
-echo 1..6
+echo 1..7
 
 none "vaultstore/ never sees PKCS#11" \
     "$(includes vaultstore/*.[ch] | grep -E 'pkcs11|cryptoki|reprieve\.h|module/')"
@@ -28,3 +28,8 @@ none "entry points know no OpenSSL" "$(includes module/entry_*.c | grep 'openssl
 none "only ossl*.c fetch from OpenSSL" \
     "$(grep -nE '\b(EVP_(CIPHER|MD|MAC|KDF)_fetch|OSSL_LIB_CTX_new|OSSL_PROVIDER_load)\(' \
         module/*.c | grep -v '^module/ossl[a-z_]*\.c:')"
+none "every source is in a files.am, hence in the archive" \
+    "$(for f in module/*.[ch] vaultstore/*.[ch] tools/*.[ch]; do
+        cat module/files.am vaultstore/files.am tools/files.am | tr -s ' \t\\' '\n' |
+            grep -qxF "$f" || echo "$f"
+    done)"
