@@ -717,6 +717,12 @@ static unsigned stores_wanted(void)
     return getenv("REPRIEVE_VARIANT") != NULL ? 1 : 20;
 }
 
+static unsigned steps_wanted(void)
+{
+    const char *variant = getenv("REPRIEVE_VARIANT");
+    return variant != NULL && strcmp(variant, "valgrind") == 0 ? STEPS / 5 : STEPS;
+}
+
 static void random_walks(void **state)
 {
     unsigned counts[OP_COUNT] = {0}, done[OP_COUNT] = {0}, steps = 0, crashes = 0;
@@ -727,7 +733,7 @@ static void random_walks(void **state)
     CHECK(w != MAP_FAILED);
     print_message("# seed %llu\n", (unsigned long long)seed);
     for (unsigned i = 0; i < (asked ? 1 : stores_wanted()); i++) {
-        one_store(seed + i, (seed + i) % 4 == 0, STEPS);
+        one_store(seed + i, (seed + i) % 4 == 0, steps_wanted());
         steps += w->steps;
         crashes += w->crashes;
         for (unsigned op = 0; op < OP_COUNT; op++) {

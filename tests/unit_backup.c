@@ -463,13 +463,15 @@ static void no_byte_can_be_changed(void **state)
     struct tally tally;
     struct stat st;
     uint64_t n;
+    const char *variant = getenv("REPRIEVE_VARIANT");
+    off_t stride = variant != NULL && strcmp(variant, "valgrind") == 0 ? 31 : 3;
     int fd;
 
     three_make(f);
     assert_ok(blob_make(f, &(struct vs_backup){0}, &n));
     fd = blob_fd(f, O_RDWR);
     assert_int_equal(fstat(fd, &st), 0);
-    for (off_t at = 0; at < st.st_size; at += 3) {
+    for (off_t at = 0; at < st.st_size; at += stride) {
         uint8_t byte;
         int status;
 
