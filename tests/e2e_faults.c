@@ -417,21 +417,12 @@ static unsigned all_cases(struct report *report, enum faulty_io kind, const stru
     return 0;
 }
 
-/* Where all is slow, some of the operations; under valgrind, slowest with processes, one. */
-static size_t stride(void)
-{
-    const char *variant = getenv("REPRIEVE_VARIANT");
-    if (variant == NULL)
-        return 1;
-    return strcmp(variant, "valgrind") == 0 ? COUNT_OF(OPERATIONS) : 5;
-}
-
 static void every_operation(enum faulty_io from, enum faulty_io to)
 {
     struct report *report = mmap(NULL, sizeof(*report), PROT_READ | PROT_WRITE,
                                  MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(report != MAP_FAILED);
-    for (size_t i = 0; i < COUNT_OF(OPERATIONS); i += stride()) {
+    for (size_t i = 0; i < COUNT_OF(OPERATIONS); i += getenv("REPRIEVE_VARIANT") ? 5 : 1) {
         struct view before, after;
         unsigned cases = 0;
         memset(report, 0, sizeof(*report));
