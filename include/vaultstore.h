@@ -30,7 +30,7 @@
 #include <stdint.h>
 
 #define VS_MUST_USE __attribute__((warn_unused_result))
-#define VS_FORMAT 2u             /* of the store on disk: docs/format.md */
+#define VS_FORMAT 3u             /* of the store on disk: docs/format.md */
 
 enum vs_status {
     VS_OK = 0,
@@ -55,10 +55,11 @@ enum vs_status {
     VS_E_FULL = -2,        /* no space left on the device, or the address space for the map */
     VS_E_IO = -3,
     VS_E_CORRUPT = -4,     /* a record does not authenticate, or is malformed */
-    VS_E_VERSION = -5,     /* the store's format is newer than this build */
+    VS_E_VERSION = -5,     /* the store's format is newer than this build, or has become so */
     VS_E_PERM = -6,        /* others could write the store, or it cannot be opened */
     VS_E_CRYPTO = -7,      /* OpenSSL failed */
-    VS_E_BUSY = -8,        /* reader slots exhausted */
+    VS_E_BUSY = -8,        /* reader slots exhausted; or the store has an older format, and another
+                            * process, which knows no other, has it open */
 };
 
 /* A word for a status, for traces; never NULL. */

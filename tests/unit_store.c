@@ -110,19 +110,73 @@ static void test_host_key_elsewhere_missing_wrong(void **state)
     fixture_open(f);
 }
 
+/* As another build left it. */
+static void version_set(struct fixture *f, uint32_t version)
+{
+    struct key key = key_meta();
+    uint8_t record[64];
+    struct kv_txn *txn;
+    struct reader r;
+    struct writer w;
+
+    assert_ok(kv_write(f->store->kv, &txn));
+    assert_ok(trusted_get(f->store, txn, &key, &r));
+    writer_init(&w, record, sizeof(record));
+    put_u32(&w, version);
+    put_raw(&w, r.data + w.len, r.len - w.len);
+    assert_ok(schema_mac(f->store->sealer, f->store->keys->mac, &key, record, w.len, NULL,
+                         record + w.len));
+    assert_ok(kv_put(txn, key.b, key.len, record, w.len + SCHEMA_MAC));
+    assert_ok(kv_commit(txn));
+}
+
 static void test_newer_format_is_refused(void **state)
 {
     struct fixture *f = *state;
-    struct key key = key_meta();
-    uint8_t record[36] = {0, 0, 0, SCHEMA_VERSION + 1};
-    struct kv_txn *txn;
+    uint8_t label[32] = {0};
+    uint32_t generation;
 
-    assert_ok(kv_write(f->store->kv, &txn));
-    assert_ok(kv_put(txn, key.b, key.len, record, sizeof(record)));
-    assert_ok(kv_commit(txn));
+    version_set(f, SCHEMA_VERSION + 1);
+    /* also by who had it open already */
+    assert_status(vs_vault_init(f->store, 0, (const uint8_t *)SO_PIN, 8, label, NULL, &generation),
+                  VS_E_VERSION);
     fixture_close(f);
     assert_status(vs_store_open(&f->options, &f->store), VS_E_VERSION);
-    assert_non_null(strstr(f->trace, "format 3"));
+    assert_non_null(strstr(f->trace, "format 4"));
+}
+
+/* An older build that has the store open would go on writing the old format into the new one. */
+static void test_migration_wants_the_store_alone(void **state)
+{
+    struct fixture *f = *state;
+    int to[2], from[2];
+    char byte = 0;
+    pid_t child;
+
+    version_set(f, SCHEMA_VERSION - 1);
+    fixture_close(f);
+    assert_true(pipe(to) == 0 && pipe(from) == 0);
+    child = fork();
+    if (child == 0) {
+        struct kv *kv = NULL;
+        if (kv_open(f->path, 0, &kv) != VS_OK || write(from[1], "o", 1) != 1 ||
+            read(to[0], &byte, 1) != 1)
+            _exit(1);
+        kv_close(kv);
+        _exit(0);
+    }
+    assert_int_equal(read(from[0], &byte, 1), 1);
+    assert_status(vs_store_open(&f->options, &f->store), VS_E_BUSY);
+    assert_non_null(strstr(f->trace, "has it open"));
+    assert_int_equal(write(to[1], "c", 1), 1);
+    assert_int_equal(waitpid(child, NULL, 0), child);
+    fixture_open(f);
+    vault_make(f, 0, NULL);
+    assert_int_equal(audit_count(f, "StoreMigrate", VS_OK), 1);
+    for (int i = 0; i < 2; i++) {
+        close(to[i]);
+        close(from[i]);
+    }
 }
 
 static void test_vault_numbers(void **state)
@@ -355,6 +409,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_open_to_others_is_refused, fixture_store,
                                         fixture_done),
         cmocka_unit_test_setup_teardown(test_host_key_elsewhere_missing_wrong, fixture_store,
+                                        fixture_done),
+        cmocka_unit_test_setup_teardown(test_migration_wants_the_store_alone, fixture_store,
                                         fixture_done),
         cmocka_unit_test_setup_teardown(test_newer_format_is_refused, fixture_store,
                                         fixture_done),

@@ -29,13 +29,33 @@ void commit_queue_done(struct commit_queue *queue)
     pthread_mutex_destroy(&queue->lock);
 }
 
+/* A newer build may have migrated the store since this one opened it. */
+static int format_known(struct vs_store *store, struct kv_txn *txn)
+{
+    struct key key = key_meta();
+    struct kv_slice value;
+    struct reader r;
+    int status = kv_get(txn, key.b, key.len, &value);
+
+    if (status != VS_OK)
+        return status == VS_NOT_FOUND ? VS_OK : status;
+    reader_init(&r, value.data, value.len);
+    if (get_u32(&r) <= SCHEMA_VERSION)
+        return VS_OK;
+    store_trace(store, __func__, "a newer build has changed the store's format: start this program "
+                "again, with that build");
+    return VS_E_VERSION;
+}
+
 static int txn_begin(struct vs_store *store, struct commit_txn *ret_txn)
 {
     struct commit_txn txn = {.store = store};
     int status;
 
     VS_TRY(kv_write(store->kv, &txn.kv));
-    status = audit_state_read(store, txn.kv, &txn.state);
+    status = format_known(store, txn.kv);
+    if (status == VS_OK)
+        status = audit_state_read(store, txn.kv, &txn.state);
     if (status == VS_NOT_FOUND) {
         txn.state = (struct store_state){.next_seq = 1, .next_generation = 1};
         clock_read(&store->time, NULL, &txn.clock);

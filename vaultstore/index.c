@@ -95,6 +95,56 @@ int index_count(struct kv_txn *txn, const struct index_partition *partition, uin
     return VS_OK;
 }
 
+/* ------------------------------------------------------------------ format 2 */
+
+/* There what was deleted lay apart in every index, and an id followed its tag. */
+#define KEY_2_ID (KEY_INDEX_ID - 1u)
+#define KEY_2_LEN (KEY_2_ID + sizeof(struct vs_id))
+
+static struct key key_of_2(const struct key *old)
+{
+    struct index_partition partition = {0};
+    struct vs_id id;
+    struct reader r;
+
+    reader_init(&r, old->b + 1, old->len - 1);
+    partition.generation = get_u32(&r);
+    partition.deleted = (old->b[5] & 1u) != 0;
+    partition.is_private = (old->b[5] & 2u) != 0;
+    memcpy(id.b, old->b + KEY_2_ID, sizeof(id.b));
+    return key_index(&partition, old->b[6], old->b + 7, &id);
+}
+
+int index_relay(struct commit_txn *txn)
+{
+    struct key from = key_table(TABLE_INDEX);
+
+    for (;;) {
+        struct kv_cursor *cursor = NULL;
+        struct kv_slice found, value;
+        struct key old = {.len = 0}, key;
+        int status;
+
+        VS_TRY(kv_cursor_open(txn->kv, &cursor));
+        status = kv_cursor_seek(cursor, from.b, from.len, &found, &value);
+        while (status == VS_OK && found.data[0] == TABLE_INDEX && found.len != KEY_2_LEN)
+            status = kv_cursor_next(cursor, &found, &value);
+        if (status == VS_OK && found.data[0] == TABLE_INDEX) {
+            memcpy(old.b, found.data, found.len);
+            old.len = found.len;
+        }
+        kv_cursor_close(cursor);
+        if (status != VS_OK && status != VS_END)
+            return status;
+        if (old.len == 0)
+            return VS_OK;
+        key = key_of_2(&old);
+        VS_TRY(commit_delete(txn, &old));
+        VS_TRY(commit_put(txn, &key, "", 0));
+        from = old;
+    }
+}
+
 /* ------------------------------------------------------------------ find */
 
 /* One partition to look through: what is walked, what is probed. */

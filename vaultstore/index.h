@@ -24,4 +24,6 @@ VS_MUST_USE int index_remove(struct commit_txn *txn, const struct index_partitio
 /* How many objects a partition holds. Walks them. */
 VS_MUST_USE int index_count(struct kv_txn *txn, const struct index_partition *partition,
                             uint64_t *ret_n);
+/* Format 2 to 3: every entry under its new key. */
+VS_MUST_USE int index_relay(struct commit_txn *txn);
 #endif

@@ -20,6 +20,9 @@ struct kv_slice { const uint8_t *data; size_t len; };
 /* Opens or makes data.mdb and lock.mdb (0600) in dir. map_size: at first; grows by doubling. */
 VS_MUST_USE int kv_open(const char *dir, size_t map_size, struct kv **ret_kv);
 void kv_close(struct kv *kv);
+/* Another process that had it open when this one opened it first; 0: none. -1: one that has no
+ * number here. */
+int64_t kv_other(const struct kv *kv);
 /* Last committed transaction of any process; no lock, no system call. */
 uint64_t kv_txnid(const struct kv *kv);
 

@@ -57,6 +57,7 @@ struct kv {
     pid_t pid;
     dev_t dev;
     ino_t ino;
+    pid_t other;                 /* who else had it open when this process opened it; 0: nobody */
     atomic_bool broken;          /* the map is gone: nothing works until a new open */
     atomic_size_t map_size;
     const size_t *last_txnid;    /* within lock_page; NULL: ask a transaction */
@@ -253,6 +254,15 @@ int kv_grow(struct kv *kv)
 #define LOCK_MAGIC 0xBEEFC0DEu
 #define LOCK_TXNID (2 * sizeof(uint32_t) + sizeof(pthread_mutex_t))
 
+/* LMDB holds a read lock on the first byte of the file for as long as it has it open. */
+static pid_t lock_file_other(int fd)
+{
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET, .l_len = 1};
+    if (fcntl(fd, F_GETLK, &lock) != 0 || lock.l_type == F_UNLCK)
+        return 0;
+    return lock.l_pid > 0 ? lock.l_pid : -1;   /* in another namespace it has no number here */
+}
+
 /*
  * Before LMDB opens it: closing any descriptor of this file later would drop LMDB's fcntl locks.
  * The space is allocated now, for on a full disk a first touch of the mapping is a SIGBUS.
@@ -270,6 +280,7 @@ static int lock_file_prepare(struct kv *kv)
         void *page = mmap(NULL, KV_LOCK_SIZE, PROT_READ, MAP_SHARED, fd, 0);
         kv->lock_page = page == MAP_FAILED ? NULL : page;
     }
+    kv->other = lock_file_other(fd);
     close(fd);
     return code;
 }
@@ -425,6 +436,11 @@ int kv_open(const char *dir, size_t map_size, struct kv **ret_kv)
     }
     opened_unlock();
     return status;
+}
+
+int64_t kv_other(const struct kv *kv)
+{
+    return kv->other;
 }
 
 void kv_close(struct kv *kv)

@@ -210,12 +210,15 @@ struct key key_index(const struct index_partition *partition, uint8_t index, con
                      const struct vs_id *id)
 {
     struct key key = key_indexes(partition->generation);
+    bool apart = partition->deleted && index == INDEX_ALL;
 
-    key_u8(&key, (uint8_t)((partition->deleted ? 1 : 0) | (partition->is_private ? 2 : 0)));
+    key_u8(&key, (uint8_t)((apart ? 1 : 0) | (partition->is_private ? 2 : 0)));
     key_u8(&key, index);
-    if (tag != NULL)
-        key_raw(&key, tag, SEAL_TAG);
-    if (tag != NULL && id != NULL)
+    if (tag == NULL)
+        return key;
+    key_raw(&key, tag, SEAL_TAG);
+    key_u8(&key, partition->deleted ? 1 : 0);
+    if (id != NULL)
         key_raw(&key, id->b, sizeof(id->b));
     return key;
 }

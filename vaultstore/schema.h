@@ -59,12 +59,17 @@ struct key key_audit_of(const struct vs_id *id, uint64_t seq);
 struct key key_use(const struct vs_id *id);
 struct key key_restored(uint32_t generation, const struct vs_id *id);  /* NULL: prefix of all */
 
-/* An entry of the index; a prefix of it when tag, or id, is NULL. */
+/*
+ * An entry of the index; a prefix of it when id, or tag, is NULL (without a tag: of INDEX_ALL alone).
+ * In INDEX_ALL what is deleted lies apart, so that a walk sees one kind only. In the others it lies
+ * behind what is live under the same tag: a delete moves an entry within its page.
+ */
+#define INDEX_ALL 0u
 struct index_partition { uint32_t generation; bool deleted, is_private; };
 struct key key_index(const struct index_partition *partition, uint8_t index, const uint8_t *tag,
                      const struct vs_id *id);
 struct key key_indexes(uint32_t generation);                   /* prefix: of one generation */
-#define KEY_INDEX_ID 23u                                       /* where the id is in an index key */
+#define KEY_INDEX_ID 24u                                       /* where the id is in an index key */
 
 bool key_has_prefix(const struct kv_slice *key, const struct key *prefix);
 

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "audit.h"
+#include "index.h"
 #include "purge.h"
 #include "store_internal.h"
 
@@ -332,11 +333,23 @@ static int version_read(struct vs_store *store, uint32_t *ret_version)
     return VS_OK;
 }
 
-/* Records of format 1 are read as they are, the fields they lack have defaults: the number alone
- * changes, so that a build that does not know the new fields no longer opens the store. */
-static int version_only(struct commit_txn *txn, void *ctx)
+/*
+ * From version `from` to the next one, each in a transaction of its own. Records are read as they
+ * are, whatever their format, and the fields they lack have defaults: a step does what else is new.
+ * The number changes in any case, so that a build that does not know the new fields no longer opens
+ * the store.
+ */
+static const struct migration {
+    uint32_t from;
+    int (*step)(struct commit_txn *txn);
+} migrations[] = {
+    {1, audit_index_all},
+    {2, index_relay},
+};
+
+static int migration_run(struct commit_txn *txn, void *ctx)
 {
-    const uint32_t *from = ctx;
+    const struct migration *migration = ctx;
     const struct audit_entry entry = {.operation = "StoreMigrate", .principal = "public"};
     struct key key = key_meta();
     uint8_t store_id[STORE_ID];
@@ -347,15 +360,24 @@ static int version_only(struct commit_txn *txn, void *ctx)
     get_raw(&r, store_id, sizeof(store_id));
     if (!reader_ok(&r))
         return VS_E_CORRUPT;
-    VS_TRY(audit_index_all(txn));
-    VS_TRY(version_put(txn, *from + 1, store_id));
+    VS_TRY(migration->step(txn));
+    VS_TRY(version_put(txn, migration->from + 1, store_id));
     return audit_append(txn, &entry);
 }
 
-/* From version `from` to the next one, each in a transaction of its own. */
-static const struct migration { uint32_t from; commit_fn *run; } migrations[] = {
-    {1, version_only},
-};
+/* Nobody else may be at it: an older build would go on writing what it knows. */
+static int migration_alone(const struct vs_store *store, uint32_t version)
+{
+    int64_t other = kv_other(store->kv);
+
+    if (version == SCHEMA_VERSION || other == 0)
+        return VS_OK;
+    store_trace(store, "vs_store_open",
+                "%s has format %u, and process %lld has it open: end that process, then this build "
+                "brings the store to format %u", store->path, (unsigned)version, (long long)other,
+                SCHEMA_VERSION);
+    return VS_E_BUSY;
+}
 
 static int store_migrate(struct vs_store *store)
 {
@@ -365,10 +387,11 @@ static int store_migrate(struct vs_store *store)
     if (status == VS_NOT_FOUND)
         return commit_run_always(store, store_create, NULL);
     VS_TRY(status);
+    VS_TRY(migration_alone(store, version));
     for (size_t i = 0; i < sizeof(migrations) / sizeof(migrations[0]); i++)
         if (migrations[i].from >= version) {
-            uint32_t from = migrations[i].from;
-            VS_TRY(commit_run_always(store, migrations[i].run, &from));
+            struct migration migration = migrations[i];
+            VS_TRY(commit_run_always(store, migration_run, &migration));
         }
     return VS_OK;
 }
