@@ -154,6 +154,21 @@ struct vs_time_source {
     void *ctx;
 };
 
+/* A term of an index: equal terms of equal index numbers find each other. */
+struct vs_term {
+    uint32_t index;              /* the caller's number, 0 to 255 */
+    const uint8_t *value;
+    size_t len;
+};
+#define VS_INDEX_MAX 6          /* terms of one object */
+/*
+ * The terms of an object with these attributes, the same that it was made with: calls `then` with
+ * them, at most VS_INDEX_MAX, and returns what that returns, or VS_E_CORRUPT for attributes that
+ * make no sense. It must not call the store.
+ */
+typedef int vs_terms_then(void *ctx, const struct vs_term *terms, size_t n);
+typedef int vs_terms_fn(const uint8_t *attrs, size_t attrs_len, vs_terms_then *then, void *ctx);
+
 struct vs_event;
 struct vs_options {
     const char *path;              /* directory; made 0700 if missing, its parents too */
@@ -167,6 +182,8 @@ struct vs_options {
     /* Told of every event that this process has written, after it is on disk, in the thread whose
      * call wrote it; it must not call the store. May be NULL. */
     void (*on_event)(const struct vs_event *event);
+    /* With it the index key changes, too, when the vault key is rotated. NULL: it stays. */
+    vs_terms_fn *terms;
 };
 
 /*
@@ -350,8 +367,6 @@ enum vs_origin {
     VS_ORIGIN_DERIVED = 3, VS_ORIGIN_RESTORED = 4,
 };
 
-#define VS_INDEX_MAX 6          /* index entries of one object */
-
 /* What the store knows of an object; authenticated, readable without a PIN. */
 struct vs_header {
     struct vs_id id;
@@ -383,13 +398,6 @@ struct vs_header {
     char label[VS_ACTOR_MAX];    /* of a deleted one, where the policy keeps it for the tombstone */
     uint64_t slot;               /* in the slot file; 0: the id's own number */
     struct vs_id successor;      /* the next version of this key; zeros: it is the newest */
-};
-
-/* A term of an index: equal terms of equal index numbers find each other. */
-struct vs_term {
-    uint32_t index;              /* the caller's number, 0 to 255 */
-    const uint8_t *value;
-    size_t len;
 };
 
 struct vs_new_object {
@@ -489,12 +497,13 @@ VS_MUST_USE int vs_object_govern(struct vs_store *store, uint32_t vault, struct 
 
 /* ------------------------------------------------------------------ find */
 
-#define VS_QUERY_TERMS 8
+#define VS_QUERY_TERMS VS_INDEX_MAX
 /*
  * All objects of the vault's live generation that have every term. The first term is walked, the
  * others are probed: put the most selective first. Without a term: everything (by index 0).
- * Terms of private objects are looked up only with a login. No transaction is held between calls;
- * what is created or deleted meanwhile may or may not be seen, nothing else is missed.
+ * With terms the newest (highest id) comes first. Terms of private objects are looked up only with
+ * a login. No transaction is held between calls; what is created or deleted meanwhile may or may
+ * not be seen, nothing else is missed.
  */
 struct vs_query {
     struct vs_term terms[VS_QUERY_TERMS];   /* values must outlive the cursor */
@@ -505,9 +514,9 @@ struct vs_query {
 struct vs_cursor;
 VS_MUST_USE int vs_find_open(struct vs_store *store, uint32_t vault, const struct vs_login *login,
                              const struct vs_query *query, struct vs_cursor **ret_cursor);
-/* Up to cap ids; ret_n 0 at the end. */
-VS_MUST_USE int vs_find_next(struct vs_cursor *cursor, struct vs_id *ret_ids, size_t cap,
-                             size_t *ret_n);
+/* Up to cap ids; ret_n 0 at the end. login: as for vs_find_open, of the same principal. */
+VS_MUST_USE int vs_find_next(struct vs_cursor *cursor, const struct vs_login *login,
+                             struct vs_id *ret_ids, size_t cap, size_t *ret_n);
 void vs_find_close(struct vs_cursor *cursor);
 
 /* ------------------------------------------------------------------ tombstones */

@@ -115,6 +115,7 @@ static CK_RV store_open(struct module_state *state)
         .name_index = INDEX_LABEL,
         .trace = trace_store,
         .on_event = sink_of(state->config.audit_sink),
+        .terms = object_terms_each,
     };
     int status = vs_store_open(&options, &state->store);
     if (status == VS_OK)

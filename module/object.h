@@ -108,6 +108,9 @@ CK_RV object_decode(const uint8_t *bytes, size_t len, struct attr_set **ret_attr
 CK_RV object_terms(const struct attr_set *attrs, struct secret *joined,
                    struct vs_term ret_terms[VS_INDEX_MAX], size_t *ret_n);
 
+/* A vs_terms_fn. */
+int object_terms_each(const uint8_t *attrs, size_t attrs_len, vs_terms_then *then, void *ctx);
+
 /* object_attrs.c: an attribute's value, stored or computed; points into the object or `bytes`. */
 struct attr_value { const uint8_t *value; CK_ULONG len; uint8_t bytes[VS_ACTOR_MAX]; };
 /* CKR_ATTRIBUTE_TYPE_INVALID: it has none; CKR_ATTRIBUTE_SENSITIVE: it is not to be shown. */

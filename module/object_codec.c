@@ -116,3 +116,18 @@ CK_RV object_terms(const struct attr_set *attrs, struct secret *joined,
     *ret_n = n;
     return CKR_OK;
 }
+
+int object_terms_each(const uint8_t *attrs, size_t attrs_len, vs_terms_then *then, void *ctx)
+{
+    struct attr_set *set = NULL;
+    struct secret joined = {.data = NULL};
+    struct vs_term terms[VS_INDEX_MAX];
+    size_t n = 0;
+    int status = VS_E_CORRUPT;
+    if (object_decode(attrs, attrs_len, &set) == CKR_OK
+        && object_terms(set, &joined, terms, &n) == CKR_OK)
+        status = then(ctx, terms, n);
+    secret_done(&joined);
+    attr_set_free(set);
+    return status;
+}

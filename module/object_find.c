@@ -300,7 +300,7 @@ static CK_RV ids_refill(struct find *find)
     pthread_rwlock_rdlock(&find->slot->lock);
     int status = VS_OK;
     if (atomic_load(&find->slot->login_epoch) == find->login_epoch)
-        status = vs_find_next(find->cursor, find->ids, BATCH, &find->n_ids);
+        status = vs_find_next(find->cursor, find->slot->login, find->ids, BATCH, &find->n_ids);
     pthread_rwlock_unlock(&find->slot->lock);
     return status == VS_REVOKED ? CKR_OK : store_status(status, "a search");
 }

@@ -245,7 +245,7 @@ static void page_first(struct bench *b)
     double begin = seconds();
 
     must(vs_find_open(b->store, 0, b->user, &query, &cursor), "find");
-    must(vs_find_next(cursor, ids, 100, &n), "find");
+    must(vs_find_next(cursor, b->user, ids, 100, &n), "find");
     for (size_t i = 0; i < n; i++)
         must(vs_object_peek(b->store, 0, &ids[i], &header), "peek");
     vs_find_close(cursor);

@@ -180,7 +180,7 @@ static size_t find_count(struct fixture *f, struct vs_login *login, const struct
 
     assert_ok(vs_find_open(f->store, 0, login, query, &cursor));
     do {
-        assert_ok(vs_find_next(cursor, ids, 3, &n));
+        assert_ok(vs_find_next(cursor, login, ids, 3, &n));
         if (total == 0 && n > 0 && ret_id != NULL)
             *ret_id = ids[0];
         total += n;

@@ -116,7 +116,7 @@ static void test_find_and_delete(void **state)
     do {
         struct vs_id ids[3];
 
-        assert_ok(vs_find_next(cursor, ids, 3, &n));
+        assert_ok(vs_find_next(cursor, f->user, ids, 3, &n));
         for (size_t i = 0; i < n; i++)
             assert_ok(vs_object_delete(f->store, 0, f->user, &ids[i]));
         total += n;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "audit.h"
+#include "backup_key.h"
 #include "blob.h"
 #include "object.h"
 
@@ -268,11 +269,12 @@ static int backup_info(struct backup *b, struct vs_blob_info *ret_info)
 
 static int backup_write(struct backup *b)
 {
+    AUTO(secret_key) struct secret_key own;
     struct vs_blob_info info;
 
     VS_TRY(backup_info(b, &info));
-    VS_TRY(blob_begin(&b->blob, b->store, b->ask->fd, b->login, &info, b->ask->keys,
-                      b->ask->n_keys));
+    VS_TRY(backup_key(b->store, b->login, b->live.rotation.epoch, &own));
+    VS_TRY(blob_begin(&b->blob, b->store, b->ask->fd, &own, &info, b->ask->keys, b->ask->n_keys));
     VS_TRY(write_generation(b));
     if (b->ask->n_ids == 0)
         VS_TRY(write_principals(b));
@@ -289,20 +291,15 @@ struct marks { const struct backup *b; size_t from; };
 static int mark_one(struct commit_txn *txn, const struct backup *b, const struct vs_id *id)
 {
     struct object_record record;
-    uint8_t *attrs;
-    size_t len;
     int status = object_load(txn->store, txn->kv, id, &record);
 
     if (status == VS_NOT_FOUND ||
         (status == VS_OK && (record.header.backed_up || record.header.generation != b->live.number)))
         return VS_OK;
     VS_TRY(status);
-    VS_TRY(object_open(txn->store, b->login, &record, &attrs, &len));
     record.header.backed_up = true;
     record.header.version++;
-    status = object_put(txn, b->login, &record.header, &record.tags, attrs, len, NULL);
-    vs_secret_free(attrs, len + 1);
-    return status;
+    return object_rewrite(txn, b->login, &record);
 }
 
 static int marks_run(struct commit_txn *txn, void *ctx)

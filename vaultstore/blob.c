@@ -59,28 +59,15 @@ static int read_all(struct blob *blob, void *ret_data, size_t len)
 
 /* ------------------------------------------------------------------ keys */
 
-/* What only a login of this generation has, whatever the epoch of its vault key: the index key is
- * not rotated. */
-static int own_key(struct vs_store *store, const struct vs_login *login,
-                   struct secret_key *ret_key)
-{
-    static const char info[] = "reprieve backup";
-
-    return seal_derive(store->sealer, login->index_key, SEAL_KEY, store->keys->mix, SEAL_KEY, info,
-                       sizeof(info) - 1, ret_key->b);
-}
-
 /* Says that the maker of the content key was logged in to that generation. */
-static int origin_mac(const struct blob *blob, const struct vs_login *login, uint8_t ret_mac[32])
+static int origin_mac(const struct blob *blob, const struct secret_key *own, uint8_t ret_mac[32])
 {
-    AUTO(secret_key) struct secret_key own;
     uint8_t input[SEAL_KEY + sizeof(blob->info.id)];
     int status;
 
-    VS_TRY(own_key(blob->store, login, &own));
     memcpy(input, blob->key, SEAL_KEY);
     memcpy(input + SEAL_KEY, blob->info.id, sizeof(blob->info.id));
-    status = seal_mac(blob->store->sealer, own.b, input, sizeof(input), ret_mac);
+    status = seal_mac(blob->store->sealer, own->b, input, sizeof(input), ret_mac);
     explicit_bzero(input, sizeof(input));
     return status;
 }
@@ -116,18 +103,16 @@ static void info_encode(struct writer *w, const struct vs_blob_info *info)
     put_u32(w, info->n_keys);
 }
 
-static int share_seal(struct vs_store *store, const struct vs_login *login,
+static int share_seal(struct vs_store *store, const struct secret_key *own,
                       const struct vs_blob_key *to, const uint8_t share[SHAMIR_SHARE],
                       struct writer *w)
 {
     AUTO(envelope_key) struct envelope_key key = {.pkey = NULL};
-    AUTO(secret_key) struct secret_key own;
     uint8_t sealed[ENVELOPE_MAX];
     size_t len = SHAMIR_SHARE + SEAL_OVERHEAD;
 
     if (to == NULL) {
-        VS_TRY(own_key(store, login, &own));
-        VS_TRY(seal_close(store->sealer, own.b, NULL, 0, share, SHAMIR_SHARE, sealed));
+        VS_TRY(seal_close(store->sealer, own->b, NULL, 0, share, SHAMIR_SHARE, sealed));
         put_u8(w, BLOB_OWN);
     } else {
         VS_TRY(envelope_key_read(store->sealer, to->data, to->len, false, &key));
@@ -139,8 +124,8 @@ static int share_seal(struct vs_store *store, const struct vs_login *login,
     return VS_OK;
 }
 
-static int blob_head_write(struct blob *blob, const struct vs_login *login,
-                      const struct vs_blob_key *keys, uint8_t *head)
+static int blob_head_write(struct blob *blob, const struct secret_key *own,
+                           const struct vs_blob_key *keys, uint8_t *head)
 {
     struct vs_blob_info *info = &blob->info;
     AUTO(shares) struct shares shares;
@@ -151,8 +136,8 @@ static int blob_head_write(struct blob *blob, const struct vs_login *login,
     info_encode(&w, info);
     VS_TRY(shamir_split(blob->store->sealer, blob->key, info->threshold, info->n_keys, shares.b));
     for (size_t i = 0; i < info->n_keys; i++)
-        VS_TRY(share_seal(blob->store, login, keys != NULL ? &keys[i] : NULL, shares.b[i], &w));
-    VS_TRY(origin_mac(blob, login, mac));
+        VS_TRY(share_seal(blob->store, own, keys != NULL ? &keys[i] : NULL, shares.b[i], &w));
+    VS_TRY(origin_mac(blob, own, mac));
     put_raw(&w, mac, sizeof(mac));
     if (!writer_ok(&w))
         return VS_E_CORRUPT;
@@ -164,7 +149,7 @@ static int blob_head_write(struct blob *blob, const struct vs_login *login,
     return write_all(blob->store, blob->fd, head, w.len);
 }
 
-int blob_begin(struct blob *blob, struct vs_store *store, int fd, const struct vs_login *login,
+int blob_begin(struct blob *blob, struct vs_store *store, int fd, const struct secret_key *own,
                const struct vs_blob_info *info, const struct vs_blob_key *keys, size_t n_keys)
 {
     uint8_t *head;
@@ -181,7 +166,7 @@ int blob_begin(struct blob *blob, struct vs_store *store, int fd, const struct v
     head = malloc(BLOB_HEAD_MAX);
     if (head == NULL)
         return VS_E_NOMEM;
-    status = blob_head_write(blob, login, n_keys > 0 ? keys : NULL, head);
+    status = blob_head_write(blob, own, n_keys > 0 ? keys : NULL, head);
     free(head);
     return status;
 }
@@ -322,18 +307,15 @@ static int shares_open(struct blob *blob, const struct blob_head *head,
 }
 
 static int shares_open_own(struct blob *blob, const struct blob_head *head,
-                           const struct vs_login *login, struct shares *shares, unsigned *n)
+                           const struct secret_key *own, struct shares *shares, unsigned *n)
 {
-    AUTO(secret_key) struct secret_key own;
-
-    VS_TRY(own_key(blob->store, login, &own));
     for (size_t i = 0; i < blob->info.n_keys && *n < blob->info.threshold; i++) {
         int status;
 
         if (blob->info.keys[i].kind != BLOB_OWN ||
             head->shares[i].len != SHAMIR_SHARE + SEAL_OVERHEAD)
             continue;
-        status = seal_open(blob->store->sealer, own.b, NULL, 0, head->shares[i].data,
+        status = seal_open(blob->store->sealer, own->b, NULL, 0, head->shares[i].data,
                            head->shares[i].len, shares->b[*n]);
         *n += status == VS_OK ? 1 : 0;       /* another vault's, or generation's: not with this */
         if (status != VS_OK && status != VS_E_CORRUPT)
@@ -342,17 +324,30 @@ static int shares_open_own(struct blob *blob, const struct blob_head *head,
     return VS_OK;
 }
 
-int blob_open(struct blob *blob, struct vs_store *store, int fd, const struct vs_login *login,
+/* By the first of the own keys; and by that of format 2, when it is still nobody else's. */
+static int origin_check(struct blob *blob, const struct blob_head *head,
+                        const struct backup_keys *own)
+{
+    uint8_t mac[32];
+
+    for (size_t i = 0; i < own->n && !blob->authentic; i += own->rotated ? own->n : 1) {
+        VS_TRY(origin_mac(blob, &own->key[i], mac));
+        blob->authentic = seal_equal(mac, head->mac, sizeof(mac));
+    }
+    return VS_OK;
+}
+
+int blob_open(struct blob *blob, struct vs_store *store, int fd, const struct backup_keys *own,
               const struct vs_blob_key *keys, size_t n_keys)
 {
     AUTO(blob_head) struct blob_head head = {.bytes = NULL};
     AUTO(shares) struct shares shares;
-    uint8_t mac[32];
     unsigned n = 0;
 
     *blob = (struct blob){.store = store, .fd = fd};
     VS_TRY(blob_head_read(blob, &head));
-    VS_TRY(shares_open_own(blob, &head, login, &shares, &n));
+    for (size_t i = 0; i < own->n && n < blob->info.threshold; i++)
+        VS_TRY(shares_open_own(blob, &head, &own->key[i], &shares, &n));
     for (size_t i = 0; i < n_keys && n < blob->info.threshold; i++)
         VS_TRY(shares_open(blob, &head, &keys[i], &shares, &n));
     if (n < blob->info.threshold) {
@@ -361,9 +356,7 @@ int blob_open(struct blob *blob, struct vs_store *store, int fd, const struct vs
         return VS_POLICY;
     }
     VS_TRY(shamir_join(shares.b, n, blob->key));
-    VS_TRY(origin_mac(blob, login, mac));
-    blob->authentic = seal_equal(mac, head.mac, sizeof(mac));
-    return VS_OK;
+    return origin_check(blob, &head, own);
 }
 
 /* ------------------------------------------------------------------ records, read */
@@ -410,9 +403,9 @@ int blob_read(struct blob *blob, struct reader *ret_body, enum blob_record *ret_
 
     VS_TRY(read_all(blob, frame, sizeof(frame)));
     reader_init(&r, frame, sizeof(frame));
-    last = get_u8(&r) != 0;
+    last = get_u8(&r) == 1;
     len = get_u32(&r);
-    if (len < SEAL_OVERHEAD || len > BLOB_RECORD_MAX + SEAL_OVERHEAD)
+    if (frame[0] > 1 || len < SEAL_OVERHEAD || len > BLOB_RECORD_MAX + SEAL_OVERHEAD)
         return VS_E_CORRUPT;
     VS_TRY(frame_open(blob, len, last, ret_body));
     *ret_kind = (enum blob_record)get_u8(ret_body);

@@ -4,6 +4,7 @@
  */
 #ifndef BLOB_H
 #define BLOB_H
+#include "backup_key.h"
 #include "envelope.h"
 #include "shamir.h"
 #include "store_internal.h"
@@ -19,7 +20,8 @@ struct blob {
     struct vs_store *store;
     int fd;
     struct vs_blob_info info;
-    bool authentic;              /* made by a login of the generation that opens it */
+    bool authentic;              /* made by a login of the generation that opens it, and not by who
+                                  * was removed since */
     uint8_t key[SEAL_KEY];
     uint8_t head_hash[32];
     uint64_t record;             /* the next one's number */
@@ -30,9 +32,10 @@ struct blob {
 void blob_done(struct blob *blob);
 static inline void blob_auto(struct blob *blob) { blob_done(blob); }
 
-/* Draws the content key, seals it to the keys and writes the header. info: all but id, keys. */
+/* Draws the content key, seals it to the keys (none: to the own one) and writes the header. info:
+ * all but id, keys. */
 VS_MUST_USE int blob_begin(struct blob *blob, struct vs_store *store, int fd,
-                           const struct vs_login *login, const struct vs_blob_info *info,
+                           const struct secret_key *own, const struct vs_blob_info *info,
                            const struct vs_blob_key *keys, size_t n_keys);
 /* plain begins with its enum blob_record. */
 VS_MUST_USE int blob_write(struct blob *blob, const uint8_t *plain, size_t len, bool last);
@@ -41,7 +44,7 @@ VS_MUST_USE int blob_write(struct blob *blob, const uint8_t *plain, size_t len, 
 VS_MUST_USE int blob_look(struct blob *blob, struct vs_store *store, int fd);
 /* The same, and opens the content key: VS_POLICY when these keys do not. */
 VS_MUST_USE int blob_open(struct blob *blob, struct vs_store *store, int fd,
-                          const struct vs_login *login, const struct vs_blob_key *keys,
+                          const struct backup_keys *own, const struct vs_blob_key *keys,
                           size_t n_keys);
 /* The next record; VS_END after the last, which must be BLOB_END. */
 VS_MUST_USE int blob_read(struct blob *blob, struct reader *ret_body, enum blob_record *ret_kind);

@@ -249,18 +249,16 @@ static int login_begin(struct vs_store *store, struct vs_login *login, uint64_t 
                        const struct secret_key *vault_key, struct generation *ret_live)
 {
     AUTO(kv_txn) struct kv_txn *txn = NULL;
-    const struct login_ring *ring;
+    AUTO(secret_key) struct secret_key live_key = *vault_key;
 
     VS_TRY(kv_read(store->kv, &txn));
     VS_TRY(generation_live(store, txn, login->vault, ret_live));
     if (ret_live->number != login->generation)
         return VS_REVOKED;
-    if (epoch == ret_live->rotation.epoch)
-        VS_TRY(login_keys(store, login, ret_live, vault_key->b));
-    else
-        VS_TRY(login_rekey(store, txn, login, ret_live));
-    ring = login_ring_of(login, ret_live->rotation.epoch);
-    return login_index_key(store, ret_live, ring->vault_key, login->index_key);
+    if (epoch != ret_live->rotation.epoch)
+        VS_TRY(login_vault_key(store, txn, login, ret_live, &live_key));
+    VS_TRY(login_first_index_key(store, ret_live, live_key.b, login->first_index_key));
+    return login_keys(store, login, ret_live, live_key.b);
 }
 
 static int login_open(struct vs_store *store, uint32_t vault, struct who who, const uint8_t *pin,

@@ -55,6 +55,18 @@ static int partition_reserves(struct commit_txn *txn, const struct generation *l
     return status == VS_END ? VS_OK : status;
 }
 
+/* login NULL: public ones. */
+static int epoch_reserves(struct commit_txn *txn, const struct generation *live,
+                          const struct vs_login *login, uint64_t epoch, const struct vs_term *name)
+{
+    const struct index_tag *tag;
+    struct index_tags tags;
+
+    VS_TRY(index_tags_make(txn->store, login, login != NULL, epoch, name, 1, &tags));
+    tag = name_tag(txn->store, &tags);
+    return tag != NULL ? partition_reserves(txn, live, login != NULL, tag) : VS_OK;
+}
+
 int name_reserved(struct commit_txn *txn, const struct generation *live,
                   const struct vs_new_object *object, const struct vs_login *login)
 {
@@ -65,19 +77,13 @@ int name_reserved(struct commit_txn *txn, const struct generation *live,
             name = &object->terms[i];
     if (name == NULL || name->len == 0)
         return VS_OK;
-    for (int is_private = 0; is_private < 2; is_private++) {
-        struct index_tags tags;
-        const struct index_tag *tag;
-
-        if (is_private && login == NULL)
-            continue;             /* nobody can tell without the vault's key */
-        memset(&tags, 0, sizeof(tags));
-        VS_TRY(index_tags_make(txn->store, login, is_private != 0, name, 1, &tags));
-        tag = name_tag(txn->store, &tags);
-        if (tag != NULL)
-            VS_TRY(partition_reserves(txn, live, is_private != 0, tag));
-    }
-    return VS_OK;
+    VS_TRY(epoch_reserves(txn, live, NULL, 0, name));
+    if (login == NULL)
+        return VS_OK;             /* nobody can tell of private ones without the vault's key */
+    VS_TRY(epoch_reserves(txn, live, login, live->rotation.epoch, name));
+    return live->rotation.resealing
+               ? epoch_reserves(txn, live, login, live->rotation.former_epoch, name)
+               : VS_OK;
 }
 
 int name_taken(struct commit_txn *txn, const struct vs_header *header,

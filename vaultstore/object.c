@@ -99,6 +99,10 @@ static int create_run(struct commit_txn *txn, void *ctx)
     for (size_t i = 0; i < c->n; i++)
         VS_TRY(create_allows(txn, c, &live, &c->objects[i]));
     for (size_t i = 0; i < c->n; i++)
+        VS_TRY(index_tags_renew(txn->store, c->login, c->objects[i].is_private,
+                                live.rotation.epoch, c->objects[i].terms, c->objects[i].n_terms,
+                                &c->tags[i]));
+    for (size_t i = 0; i < c->n; i++)
         VS_TRY(create_one(txn, c, &live, i));
     return VS_OK;
 }
@@ -110,7 +114,8 @@ static int create_prepare(struct vs_store *store, struct create *c)
 
         if (object->is_private && c->login == NULL)
             return VS_DENIED;
-        VS_TRY(index_tags_make(store, c->login, object->is_private, object->terms,
+        VS_TRY(index_tags_make(store, c->login, object->is_private,
+                               object->is_private ? login_epoch(c->login) : 0, object->terms,
                                object->n_terms, &c->tags[i]));
     }
     return commit_run(store, create_run, c);
@@ -216,10 +221,7 @@ static int change_move(struct commit_txn *txn, const struct change *c)
     struct key due_before = key_due(c->before.purge_at, KIND_OBJECT, c->id);
     struct key due = key_due(c->header.purge_at, KIND_OBJECT, c->id);
 
-    if (from.deleted != to.deleted || memcmp(&c->tags_before, &c->tags, sizeof(c->tags)) != 0) {
-        VS_TRY(index_remove(txn, &from, &c->tags_before, c->id));
-        VS_TRY(index_add(txn, &to, &c->tags, c->id));
-    }
+    VS_TRY(index_move(txn, &from, &c->tags_before, &to, &c->tags, c->id));
     if (from.deleted)
         VS_TRY(commit_discard(txn, &due_before));
     return to.deleted ? commit_put(txn, &due, "", 0) : VS_OK;
@@ -279,13 +281,31 @@ int change_run(struct commit_txn *txn, void *ctx)
     c->tags_before = c->tags = record.tags;
     c->header.state = next;
     c->detail[0] = '\0';
-    VS_TRY(c->step(txn, c));
-    if (c->object != NULL)
+    if (c->object != NULL) {
+        VS_TRY(c->step(txn, c));
         return change_store(txn, c, c->object->attrs, c->object->attrs_len);
+    }
     VS_TRY(object_open(txn->store, c->login, &record, &attrs, &len));
-    status = change_store(txn, c, attrs, len);
+    status = index_tags_retag(txn->store, c->login, c->header.is_private, c->live.rotation.epoch,
+                              attrs, len, &c->tags);
+    if (status == VS_OK)
+        status = c->step(txn, c);
+    if (status == VS_OK)
+        status = change_store(txn, c, attrs, len);
     vs_secret_free(attrs, len + 1);
     return status;
+}
+
+/* A label that it has already is its own. */
+static int rename_allows(struct commit_txn *txn, const struct change *c)
+{
+    struct index_tags tags = *c->new_tags;
+
+    VS_TRY(index_tags_renew(txn->store, c->login, c->header.is_private, c->tags_before.epoch,
+                            c->object->terms, c->object->n_terms, &tags));
+    return name_same(txn->store, &c->tags_before, &tags)
+               ? VS_OK
+               : name_reserved(txn, &c->live, c->object, c->login);
 }
 
 static int update_step(struct commit_txn *txn, struct change *c)
@@ -294,11 +314,12 @@ static int update_step(struct commit_txn *txn, struct change *c)
         return VS_STALE;
     if (c->header.is_private != c->object->is_private)
         return VS_POLICY;
-    if (c->live.policy.reserve_names && !name_same(txn->store, &c->tags_before, c->new_tags))
-        VS_TRY(name_reserved(txn, &c->live, c->object, c->login));
+    if (c->live.policy.reserve_names)
+        VS_TRY(rename_allows(txn, c));
     c->header.destroyable = c->object->destroyable;
     c->tags = *c->new_tags;
-    return VS_OK;
+    return index_tags_renew(txn->store, c->login, c->header.is_private, c->live.rotation.epoch,
+                            c->object->terms, c->object->n_terms, &c->tags);
 }
 
 int vs_object_update(struct vs_store *store, uint32_t vault, struct vs_login *login,
@@ -314,8 +335,9 @@ int vs_object_update(struct vs_store *store, uint32_t vault, struct vs_login *lo
     if (object->is_private && login == NULL)
         return VS_DENIED;
     VS_TRY(store_result(store, __func__,
-                        index_tags_make(store, login, object->is_private, object->terms,
-                                        object->n_terms, &tags)));
+                        index_tags_make(store, login, object->is_private,
+                                        object->is_private ? login_epoch(login) : 0,
+                                        object->terms, object->n_terms, &tags)));
     VS_TRY(store_result(store, __func__, commit_run(store, change_run, &c)));
     *ret_version = c.header.version;
     return VS_OK;
@@ -363,7 +385,9 @@ static int recover_step(struct commit_txn *txn, struct change *c)
 {
     struct key approvals = key_approval(c->id);
 
-    VS_TRY(name_taken(txn, &c->header, &c->tags, &c->label_taken));
+    VS_TRY(name_taken(txn, &c->header, &c->tags_before, &c->label_taken));
+    if (!c->label_taken && c->tags.epoch != c->tags_before.epoch)
+        VS_TRY(name_taken(txn, &c->header, &c->tags, &c->label_taken));
     if (c->live.policy.recover_to == 1)
         c->header.state = VS_STATE_DISABLED;
     snprintf(c->detail, sizeof(c->detail), "%s%s",
@@ -447,7 +471,7 @@ static int recovery_all(struct vs_store *store, struct recovery *many, struct vs
     while (recovered < limit) {
         size_t room = limit - recovered;
 
-        VS_TRY(vs_find_next(cursor, many->ids, room < many->pace.size ? room : many->pace.size,
+        VS_TRY(vs_find_next(cursor, many->login, many->ids, room < many->pace.size ? room : many->pace.size,
                             &many->n));
         if (many->n == 0)
             break;

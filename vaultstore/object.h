@@ -2,7 +2,8 @@
  * object.h: an object's record. Header bytes (plain), a MAC under the host key over key, header
  * and the seal's authentication tag, and the sealed attributes with the header as associated
  * data. The MAC lets a sweep trust the header without a PIN; the seal binds the attributes to
- * that very header. The object key hangs on the object's slot: without it nothing opens.
+ * that very header. The object key hangs on the object's slot: without it nothing opens. Whatever
+ * is put is sealed under the vault key of the generation's epoch, and its tags must be of that, too.
  */
 #ifndef OBJECT_H
 #define OBJECT_H
@@ -40,5 +41,9 @@ VS_MUST_USE int object_open(struct vs_store *store, const struct vs_login *login
 VS_MUST_USE int object_put(struct commit_txn *txn, const struct vs_login *login,
                            const struct vs_header *header, const struct index_tags *tags,
                            const uint8_t *attrs, size_t attrs_len, const uint8_t *slot_secret);
+/* Seals and puts anew what was loaded, with the header as it is by now (whose state is the stored
+ * one); its index entries follow the index key. */
+VS_MUST_USE int object_rewrite(struct commit_txn *txn, const struct vs_login *login,
+                               struct object_record *record);
 struct index_partition object_partition(const struct vs_header *header);
 #endif

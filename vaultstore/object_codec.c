@@ -105,6 +105,7 @@ int object_head_decode(const struct kv_slice *head, struct vs_header *h, struct 
         get_raw(&r, tags->tag[i].tag, SEAL_TAG);
     }
     head_decode_2(&r, h);
+    tags->epoch = h->epoch;
     h->effective = h->state;
     return reader_end(&r) ? VS_OK : VS_E_CORRUPT;
 }
@@ -256,6 +257,10 @@ int object_put(struct commit_txn *txn, const struct vs_login *login,
 
     VS_TRY(generation_live(store, txn->kv, header->vault, &live));
     placed.epoch = header->is_private ? live.rotation.epoch : 0;
+    if (tags->epoch != placed.epoch) {
+        store_trace(store, __func__, "tags of another epoch");
+        return VS_E_CORRUPT;
+    }
     writer_init(&w, head, sizeof(head));
     head_encode(&w, &placed, tags);
     if (!writer_ok(&w))
@@ -280,4 +285,26 @@ int object_put(struct commit_txn *txn, const struct vs_login *login,
     }
     free(value);
     return status;
+}
+
+int object_rewrite(struct commit_txn *txn, const struct vs_login *login,
+                   struct object_record *record)
+{
+    const struct index_partition partition = object_partition(&record->header);
+    const struct vs_header header = record->header;
+    struct index_tags tags = record->tags;
+    struct generation live;
+    uint8_t *attrs;
+    size_t len;
+    int status;
+
+    VS_TRY(generation_live(txn->store, txn->kv, header.vault, &live));
+    VS_TRY(object_open(txn->store, login, record, &attrs, &len));
+    status = index_tags_retag(txn->store, login, header.is_private, live.rotation.epoch, attrs, len,
+                              &tags);
+    if (status == VS_OK)
+        status = object_put(txn, login, &header, &tags, attrs, len, NULL);
+    vs_secret_free(attrs, len + 1);
+    VS_TRY(status);
+    return index_move(txn, &partition, &record->tags, &partition, &tags, &header.id);
 }

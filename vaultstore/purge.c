@@ -246,6 +246,7 @@ static int generation_clear(struct vs_store *store, uint64_t what)
 {
     uint32_t vault = (uint32_t)(what >> 32), number = (uint32_t)what;
     struct key indexes = key_indexes(number), principals = key_principals(number);
+    struct key backups = key_backups(number);
     struct key record = key_generation(vault, number), restored = key_restored(number, NULL);
     struct key objects;
     struct generation g;
@@ -262,6 +263,7 @@ static int generation_clear(struct vs_store *store, uint64_t what)
     VS_TRY(objects_clear(store, &restored, &g));
     VS_TRY(clear_prefix(store, &indexes));
     VS_TRY(clear_prefix(store, &principals));
+    VS_TRY(clear_prefix(store, &backups));
     return commit_run(store, key_drop, &record);
 }
 

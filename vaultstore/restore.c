@@ -227,7 +227,8 @@ static int item_adopt(struct restore *r, struct item *item, const uint8_t *attrs
         item->status = status;
     if (status != VS_OK)
         return status < 0 ? status : VS_OK;
-    VS_TRY(index_tags_make(r->store, r->login, item->header.is_private, adopted.terms,
+    VS_TRY(index_tags_make(r->store, r->login, item->header.is_private,
+                           item->header.is_private ? login_epoch(r->login) : 0, adopted.terms,
                            adopted.n_terms, &item->tags));
     item->attrs = vs_secret_alloc(adopted.attrs_len + 1);
     if (item->attrs == NULL)
@@ -387,6 +388,14 @@ static int item_put(struct commit_txn *txn, const struct restore *r, const struc
     return audit_append(txn, &entry);
 }
 
+/* The vault key may have been rotated since the item was read. */
+static int item_tagged(struct commit_txn *txn, const struct restore *r,
+                       const struct generation *live, struct item *item)
+{
+    return index_tags_retag(txn->store, r->login, item->header.is_private, live->rotation.epoch,
+                            item->attrs, item->attrs_len, &item->tags);
+}
+
 static int batch_run(struct commit_txn *txn, void *ctx)
 {
     struct restore *r = ctx;
@@ -407,6 +416,8 @@ static int batch_run(struct commit_txn *txn, void *ctx)
         if (item->status == VS_OK &&
             (item->exists != expected || (expected && former.header.version != item->former)))
             item->status = VS_STALE;
+        if (item->status == VS_OK)
+            VS_TRY(item_tagged(txn, r, &live, item));
         if (item->status == VS_OK)
             VS_TRY(item_put(txn, r, &live, item, &former));
         item->exists = expected;      /* this may run again */
@@ -478,7 +489,10 @@ static int objects_restore(struct restore *r)
 
 static int restore_run(struct restore *r)
 {
-    VS_TRY(blob_open(&r->blob, r->store, r->ask->fd, r->login, r->ask->keys, r->ask->n_keys));
+    AUTO(backup_keys) struct backup_keys own = {.key = NULL};
+
+    VS_TRY(backup_keys_read(r->store, r->login, &own));
+    VS_TRY(blob_open(&r->blob, r->store, r->ask->fd, &own, r->ask->keys, r->ask->n_keys));
     return r->ask->settings
                ? restore_settings(r->store, r->vault, r->login, &r->blob, r->ask, &r->done)
                : objects_restore(r);

@@ -59,21 +59,15 @@ int rotate_link(struct commit_txn *txn, const struct vs_login *login, const stru
     struct object_record record;
     uint32_t version;
     bool has_next;
-    uint8_t *attrs;
-    size_t len;
-    int status;
 
     VS_TRY(object_load(txn->store, txn->kv, former, &record));
     VS_TRY(successor_look(txn, &record.header, &version, &has_next));
     header->key_version = version + 1;
     header->rotate_days = record.header.rotate_days;
     header->honeytoken = record.header.honeytoken;
-    VS_TRY(object_open(txn->store, login, &record, &attrs, &len));
     record.header.successor = header->id;
     record.header.version++;
-    status = object_put(txn, login, &record.header, &record.tags, attrs, len, NULL);
-    vs_secret_free(attrs, len + 1);
-    return status;
+    return object_rewrite(txn, login, &record);
 }
 
 bool rotate_superseded(const struct vs_header *header)

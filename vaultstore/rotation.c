@@ -2,9 +2,10 @@
  * rotation.c: a new vault key, when somebody who had the former one is removed.
  *
  * (1) In the transaction of the removal: a fresh key, sealed to the public key of every principal
- * who stays; with it are sealed the former key and the index key, which stays as it is. From then
- * on everything is sealed under the fresh key. (2) In batches, the objects that are still under the
- * former one. (3) One transaction drops the former key. In between, and after a crash, both are
+ * who stays; with it are sealed the former key and the first index key, which lists objects by kind
+ * and stays as it is. From then on everything is sealed under the fresh key, and found by the index
+ * key that hangs on it. (2) In batches, the objects that are still under the former one, with their
+ * index entries. (3) One transaction drops the former key. In between, and after a crash, both are
  * read; the next login goes on. An epoch is a random number that names a key, so that a key whose
  * transaction never got to the disk is mistaken for no other.
  */
@@ -12,6 +13,7 @@
 #include <stdlib.h>
 
 #include "audit.h"
+#include "backup_key.h"
 #include "object.h"
 #include "store_internal.h"
 
@@ -76,7 +78,23 @@ const struct login_ring *login_ring_of(const struct vs_login *login, uint64_t ep
     return ring;
 }
 
-static int ring_add(struct vs_store *store, struct vs_login *login, uint64_t epoch,
+uint64_t login_epoch(const struct vs_login *login)
+{
+    return atomic_load_explicit(&login->ring, memory_order_acquire)->epoch;
+}
+
+static int ring_fill(struct vs_store *store, const struct vs_login *login, uint64_t epoch,
+                     bool own_index, const uint8_t vault_key[SEAL_KEY], struct login_ring *ring)
+{
+    ring->epoch = epoch;
+    memcpy(ring->vault_key, vault_key, SEAL_KEY);
+    memcpy(ring->index_key, login->first_index_key, SEAL_KEY);
+    if (own_index)
+        VS_TRY(epoch_key(store, vault_key, "reprieve index of an epoch", ring->index_key));
+    return epoch_key(store, vault_key, "reprieve private object", ring->object_key);
+}
+
+static int ring_add(struct vs_store *store, struct vs_login *login, uint64_t epoch, bool own_index,
                     const uint8_t vault_key[SEAL_KEY])
 {
     struct login_ring *ring;
@@ -87,9 +105,7 @@ static int ring_add(struct vs_store *store, struct vs_login *login, uint64_t epo
     ring = vs_secret_alloc(sizeof(*ring));
     if (ring == NULL)
         return VS_E_NOMEM;
-    ring->epoch = epoch;
-    memcpy(ring->vault_key, vault_key, SEAL_KEY);
-    status = epoch_key(store, vault_key, "reprieve private object", ring->object_key);
+    status = ring_fill(store, login, epoch, own_index, vault_key, ring);
     if (status != VS_OK) {
         vs_secret_free(ring, sizeof(*ring));
         return status;
@@ -118,17 +134,33 @@ int login_keys(struct vs_store *store, struct vs_login *login, const struct gene
 
     if (g->rotation.resealing) {
         VS_TRY(under_open(store, g, FORMER, vault_key, g->rotation.former, former.b));
-        VS_TRY(ring_add(store, login, g->rotation.former_epoch, former.b));
+        VS_TRY(ring_add(store, login, g->rotation.former_epoch, g->rotation.former_own_index,
+                        former.b));
     }
-    return ring_add(store, login, g->rotation.epoch, vault_key);
+    return ring_add(store, login, g->rotation.epoch, g->rotation.own_index, vault_key);
 }
 
-int login_index_key(struct vs_store *store, const struct generation *g,
-                    const uint8_t vault_key[SEAL_KEY], uint8_t ret_key[SEAL_KEY])
+int login_first_index_key(struct vs_store *store, const struct generation *g,
+                          const uint8_t vault_key[SEAL_KEY], uint8_t ret_key[SEAL_KEY])
 {
     return g->rotation.epoch == 0
                ? epoch_key(store, vault_key, "reprieve private index", ret_key)
                : under_open(store, g, INDEX, vault_key, g->rotation.index, ret_key);
+}
+
+int login_vault_key(struct vs_store *store, struct kv_txn *txn, const struct vs_login *login,
+                    const struct generation *g, struct secret_key *ret_vault_key)
+{
+    struct principal p;
+    int status = principal_get(store, txn, g->number, login_who(login), &p);
+
+    if (status == VS_NOT_FOUND || (status == VS_OK && !login->has_pair))
+        return VS_REVOKED;
+    VS_TRY(status);
+    status = principal_box_open(store, g, login_who(login), &p, login->private_key,
+                                ret_vault_key);
+    VS_TRY(status == VS_E_CORRUPT ? VS_REVOKED : status);   /* the PIN was set anew, with a pair */
+    return p.epoch == g->rotation.epoch ? VS_OK : VS_E_CORRUPT;
 }
 
 int login_rekey(struct vs_store *store, struct kv_txn *txn, const struct vs_login *login,
@@ -137,18 +169,11 @@ int login_rekey(struct vs_store *store, struct kv_txn *txn, const struct vs_logi
     /* Keys are the login's own affair: to the caller nothing changes. */
     struct vs_login *own = (struct vs_login *)(uintptr_t)login;
     AUTO(secret_key) struct secret_key vault_key;
-    struct principal p;
-    int status;
 
     if (login_ring_of(login, g->rotation.epoch) != NULL)
         return VS_OK;
-    status = principal_get(store, txn, g->number, login_who(login), &p);
-    if (status == VS_NOT_FOUND || (status == VS_OK && !login->has_pair))
-        return VS_REVOKED;
-    VS_TRY(status);
-    status = principal_box_open(store, g, login_who(login), &p, login->private_key, &vault_key);
-    VS_TRY(status == VS_E_CORRUPT ? VS_REVOKED : status);   /* the PIN was set anew, with a pair */
-    return p.epoch == g->rotation.epoch ? login_keys(store, own, g, vault_key.b) : VS_E_CORRUPT;
+    VS_TRY(login_vault_key(store, txn, login, g, &vault_key));
+    return login_keys(store, own, g, vault_key.b);
 }
 
 /* ------------------------------------------------------------------ the change */
@@ -238,7 +263,9 @@ int rotation_begin(struct commit_txn *txn, const struct vs_login *login, struct 
 {
     const struct login_ring *ring = login_ring_of(login, g->rotation.epoch);
     AUTO(secret_key) struct secret_key fresh;
-    struct rotation next = {.resealing = true, .former_epoch = g->rotation.epoch};
+    struct rotation next = {.resealing = true, .former_epoch = g->rotation.epoch,
+                            .own_index = txn->store->terms != NULL,
+                            .former_own_index = g->rotation.own_index};
     struct rotate rotate = {.leaving = leaving, .vault_key = fresh.b};
     int status;
 
@@ -247,6 +274,8 @@ int rotation_begin(struct commit_txn *txn, const struct vs_login *login, struct 
         return VS_REVOKED;
     if (g->rotation.resealing)
         return VS_OK;
+    if (g->rotation.own_index && !next.own_index)
+        return VS_POLICY;
     status = principals_each(txn, g, pair_check, &rotate);
     if (status == VS_WRONG_STATE)
         return VS_OK;
@@ -255,7 +284,9 @@ int rotation_begin(struct commit_txn *txn, const struct vs_login *login, struct 
     while (next.epoch == 0 || next.epoch == g->rotation.epoch)
         VS_TRY(seal_random(txn->store->sealer, &next.epoch, sizeof(next.epoch)));
     VS_TRY(under_close(txn->store, g, FORMER, next.epoch, fresh.b, ring->vault_key, next.former));
-    VS_TRY(under_close(txn->store, g, INDEX, next.epoch, fresh.b, login->index_key, next.index));
+    VS_TRY(under_close(txn->store, g, INDEX, next.epoch, fresh.b, login->first_index_key,
+                       next.index));
+    VS_TRY(backup_key_succeed(txn, g->number, ring, next.epoch, fresh.b));
     g->rotation = next;
     VS_TRY(principals_each(txn, g, box_put, &rotate));
     VS_TRY(generation_put(txn, g));
@@ -312,25 +343,15 @@ static int reseal_one(struct commit_txn *txn, const struct reseal *r, const stru
                       const struct vs_id *id)
 {
     struct object_record record;
-    struct index_tags tags;
-    struct vs_header header;
-    uint8_t *attrs;
-    size_t len;
-    int status;
+    int status = object_load(txn->store, txn->kv, id, &record);
 
-    status = object_load(txn->store, txn->kv, id, &record);
     if (status == VS_NOT_FOUND)   /* restored, and purged since */
         return VS_OK;
     VS_TRY(status);
     if (!record.header.is_private || record.header.generation != g->number ||
         record.header.epoch == g->rotation.epoch)
         return VS_OK;
-    VS_TRY(object_open(txn->store, r->login, &record, &attrs, &len));
-    header = record.header;
-    tags = record.tags;
-    status = object_put(txn, r->login, &header, &tags, attrs, len, NULL);
-    vs_secret_free(attrs, len + 1);
-    return status;
+    return object_rewrite(txn, r->login, &record);
 }
 
 /* Past the ids just done, or in the next part. */
@@ -386,6 +407,7 @@ static int reseal_end(struct commit_txn *txn, void *ctx)
         return VS_OK;
     live.rotation.resealing = false;
     live.rotation.former_epoch = 0;
+    live.rotation.former_own_index = false;
     memset(live.rotation.former, 0, sizeof(live.rotation.former));
     VS_TRY(generation_put(txn, &live));
     entry.generation = live.number;

@@ -188,6 +188,22 @@ struct key key_use(const struct vs_id *id)
     return key;
 }
 
+struct key key_backups(uint32_t generation)
+{
+    struct key key = key_table(TABLE_BACKUP_KEY);
+
+    key_u32(&key, generation);
+    return key;
+}
+
+struct key key_backup(uint32_t generation, uint64_t epoch)
+{
+    struct key key = key_backups(generation);
+
+    key_u64(&key, epoch);
+    return key;
+}
+
 struct key key_restored(uint32_t generation, const struct vs_id *id)
 {
     struct key key = key_table(TABLE_RESTORED);

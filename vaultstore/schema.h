@@ -28,6 +28,7 @@ enum schema_table {
     TABLE_APPROVAL = 0x12,      /* who asked for a purge that takes several */
     TABLE_AUDIT_OF = 0x0e,      /* events by object */
     TABLE_USE = 0x0f,           /* how often a key was used */
+    TABLE_BACKUP_KEY = 0x15,    /* a generation's backup keys of former epochs */
     TABLE_RESTORED = 0x14,      /* a generation's objects that have another store's ids */
 };
 
@@ -57,6 +58,8 @@ struct key key_pending(enum schema_kind kind, uint64_t what);  /* slot, or vault
 struct key key_audit(uint64_t seq);
 struct key key_audit_of(const struct vs_id *id, uint64_t seq);
 struct key key_use(const struct vs_id *id);
+struct key key_backups(uint32_t generation);                   /* prefix: of one generation */
+struct key key_backup(uint32_t generation, uint64_t epoch);
 struct key key_restored(uint32_t generation, const struct vs_id *id);  /* NULL: prefix of all */
 
 /*

@@ -483,6 +483,7 @@ static struct vs_store *store_new(const struct vs_options *options)
     store->time = options->time != NULL ? *options->time : *clock_system();
     store->trace = options->trace;
     store->on_event = options->on_event;
+    store->terms = options->terms;
     commit_queue_init(&store->commits);
     head_init(&store->head);
     pthread_rwlock_init(&store->live_lock, NULL);

@@ -56,7 +56,10 @@ struct generation {
         bool resealing;         /* objects of the epoch before are still there */
         uint64_t former_epoch;
         uint8_t former[SEAL_KEY + SEAL_OVERHEAD];   /* the key before, sealed under this one */
-        uint8_t index[SEAL_KEY + SEAL_OVERHEAD];    /* the index key, likewise; not of epoch 0 */
+        uint8_t index[SEAL_KEY + SEAL_OVERHEAD];    /* the first index key, likewise; not of epoch
+                                                     * 0, whose key it hangs on */
+        bool own_index, former_own_index;           /* the epoch has an index key of its own; else
+                                                     * (epoch 0, format 2) the first one is in use */
     } rotation;
 };
 
@@ -89,6 +92,7 @@ struct vs_store {
     struct vs_time_source time;
     void (*trace)(const char *where, const char *message);
     void (*on_event)(const struct vs_event *event);
+    vs_terms_fn *terms;
     uint64_t correlation;       /* random, and the number of the next change: of correlation ids */
     _Atomic uint64_t changes;
     struct kv *kv;
@@ -121,7 +125,7 @@ struct vs_login {
     _Atomic uint64_t checked;   /* the transaction at which all this was so */
     uint8_t private_key[SEAL_KEY];         /* opens boxes of later vault keys */
     bool has_pair;
-    uint8_t index_key[SEAL_KEY];
+    uint8_t first_index_key[SEAL_KEY];     /* for INDEX_ALL, for ever */
     struct login_ring *_Atomic ring;       /* the newest known; older ones behind it */
 };
 
@@ -131,6 +135,7 @@ struct login_ring {
     uint64_t epoch;
     uint8_t vault_key[SEAL_KEY];
     uint8_t object_key[SEAL_KEY];
+    uint8_t index_key[SEAL_KEY];
 };
 
 /* Cleanup by scope. */
@@ -285,14 +290,21 @@ VS_MUST_USE int principal_box_open(struct vs_store *store, const struct generati
 /* rotation.c */
 /* The login's keys of an epoch; NULL: it has not got them. */
 const struct login_ring *login_ring_of(const struct vs_login *login, uint64_t epoch);
+/* The newest one that it knows of; a transaction may know of a newer one. */
+uint64_t login_epoch(const struct vs_login *login);
 void login_rings_free(struct vs_login *login);
 /* Gives the login the keys of the generation's epoch, and of the one before while that is read. */
 VS_MUST_USE int login_keys(struct vs_store *store, struct vs_login *login,
                            const struct generation *generation,
                            const uint8_t vault_key[SEAL_KEY]);
-VS_MUST_USE int login_index_key(struct vs_store *store, const struct generation *generation,
-                                const uint8_t vault_key[SEAL_KEY], uint8_t ret_key[SEAL_KEY]);
-/* The same, from the principal's box, when the vault key was rotated since. VS_REVOKED. */
+VS_MUST_USE int login_first_index_key(struct vs_store *store, const struct generation *generation,
+                                      const uint8_t vault_key[SEAL_KEY],
+                                      uint8_t ret_key[SEAL_KEY]);
+/* The vault key of the generation's epoch, from the principal's box. VS_REVOKED. */
+VS_MUST_USE int login_vault_key(struct vs_store *store, struct kv_txn *txn,
+                                const struct vs_login *login, const struct generation *generation,
+                                struct secret_key *ret_vault_key);
+/* login_keys of that, when the vault key was rotated since the login last looked. VS_REVOKED. */
 VS_MUST_USE int login_rekey(struct vs_store *store, struct kv_txn *txn,
                             const struct vs_login *login, const struct generation *generation);
 /* Begins a rotation without the principal who leaves. Not begun: somebody has no public key yet,

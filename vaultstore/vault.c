@@ -102,6 +102,10 @@ static void rotation_decode(struct reader *r, struct rotation *rotation)
     rotation->former_epoch = get_u64(r);
     get_raw(r, rotation->former, sizeof(rotation->former));
     get_raw(r, rotation->index, sizeof(rotation->index));
+    if (!reader_more(r))
+        return;
+    rotation->own_index = get_u8(r) != 0;
+    rotation->former_own_index = get_u8(r) != 0;
 }
 
 static void rotation_encode(struct writer *w, const struct rotation *rotation)
@@ -111,6 +115,9 @@ static void rotation_encode(struct writer *w, const struct rotation *rotation)
     put_u64(w, rotation->former_epoch);
     put_raw(w, rotation->former, sizeof(rotation->former));
     put_raw(w, rotation->index, sizeof(rotation->index));
+    /* from format 3 */
+    put_u8(w, rotation->own_index ? 1 : 0);
+    put_u8(w, rotation->former_own_index ? 1 : 0);
 }
 
 int generation_decode(struct reader *r, uint32_t vault, uint32_t number,
