@@ -14,7 +14,7 @@ static CK_RV initialize(CK_VOID_PTR pInitArgs)
     if (callbacks != 0 && callbacks != 4)
         return trace_fail(CKR_ARGUMENTS_BAD, "some but not all of the mutex callbacks are given");
     /* whatever the caller says of threads, the module locks, and with its own mutexes */
-    return module_start(args.pReserved);
+    return module_start(args.pReserved, args.flags & CKF_LIBRARY_CANT_CREATE_OS_THREADS);
 }
 
 CK_RV C_Initialize(CK_VOID_PTR pInitArgs)

@@ -126,7 +126,7 @@ static CK_RV store_open(struct module_state *state)
                       vs_status_name(status));
 }
 
-static CK_RV state_start(struct module_state *state, const char *reserved)
+static CK_RV state_start(struct module_state *state, const char *reserved, bool no_threads)
 {
     const char *trace = secure_getenv("REPRIEVE_TRACE");
     trace_open(trace);
@@ -134,13 +134,14 @@ static CK_RV state_start(struct module_state *state, const char *reserved)
     if (!trace)
         trace_open(state->config.trace);
     pthread_mutex_init(&state->parked.lock, NULL);
+    flusher_init(&state->flusher, no_threads);
     TRY(slot_table_new(&state->slots));
     TRY(handle_table_new(&state->handles));
     TRY(session_pool_new(&state->sessions));
     return store_open(state);
 }
 
-static CK_RV start_locked(struct module_root *root, const char *reserved)
+static CK_RV start_locked(struct module_root *root, const char *reserved, bool no_threads)
 {
     if (atomic_load(&root->state))
         return trace_fail(CKR_CRYPTOKI_ALREADY_INITIALIZED, "initialised before");
@@ -150,7 +151,7 @@ static CK_RV start_locked(struct module_root *root, const char *reserved)
     atomic_fetch_add(&starts, 1);
     CK_RV rv = ossl_start();
     if (rv == CKR_OK) {
-        rv = state_start(state, reserved);
+        rv = state_start(state, reserved, no_threads);
         if (rv == CKR_OK) {
             state->known_before = atomic_load(&known_states);
             atomic_store(&known_states, state);
@@ -166,13 +167,13 @@ static CK_RV start_locked(struct module_root *root, const char *reserved)
     return rv;
 }
 
-CK_RV module_start(const char *reserved)
+CK_RV module_start(const char *reserved, bool no_threads)
 {
     struct module_root *root = root_make();
     if (!root)
         return CKR_HOST_MEMORY;
     pthread_mutex_lock(&root->lock);
-    CK_RV rv = start_locked(root, reserved);
+    CK_RV rv = start_locked(root, reserved, no_threads);
     pthread_mutex_unlock(&root->lock);
     return rv;
 }
@@ -193,6 +194,7 @@ static void stop_locked(struct module_root *root)
 {
     struct module_state *state = atomic_load(&root->state);
     calls_wait(root);
+    flusher_stop(&state->flusher);
     if (OPENSSL_init_crypto(0, NULL) == 1) {
         atomic_store(&known_states, state->known_before);
         state_free(state);

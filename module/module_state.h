@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <sys/types.h>
 #include "config.h"
+#include "flusher.h"
 #include "handle.h"
 #include "use.h"
 
@@ -30,6 +31,7 @@ struct module_state {
     struct session_pool *sessions;
     struct slot_table *slots;
     struct parked parked;            /* uses of keys by sessions that have ended */
+    struct flusher flusher;          /* writes uses to the log */
     struct module_state *known_before;   /* see module_state.c: those of parent processes */
     _Atomic uint64_t session_ids;    /* random, for session objects' CKA_UNIQUE_ID; 0: none yet */
 };
@@ -38,6 +40,7 @@ struct module_state *module_state(void);
 bool module_is_open(void);
 /* How often this process and its parents have started the module: the top bits of handles. */
 unsigned module_starts(void);
-CK_RV module_start(const char *reserved);   /* C_Initialize: pReserved, or NULL */
+/* C_Initialize: pReserved, or NULL; no_threads: the module may not start one of its own. */
+CK_RV module_start(const char *reserved, bool no_threads);
 CK_RV module_stop(void);                    /* C_Finalize */
 #endif

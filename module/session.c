@@ -250,6 +250,34 @@ void session_forget_keys(struct slot *slot)
     }
 }
 
+static void due_earliest(uint64_t due, uint64_t *next)
+{
+    if (due && (!*next || due < *next))
+        *next = due;
+}
+
+#define IN_A_CALL_MS 100u
+
+uint64_t session_flush_uses(void)
+{
+    struct module_state *state = module_state();
+    uint64_t now = use_now_ms(), next = 0;
+    for (uint32_t i = 0; i < CHUNKS * CHUNK_SESSIONS; i++) {
+        struct session *session = session_at(state->sessions, i);
+        if (!session)
+            break;
+        if (pthread_mutex_trylock(&session->lock) != 0) {
+            due_earliest(now + IN_A_CALL_MS, &next);
+            continue;
+        }
+        if (session->handle)
+            due_earliest(use_flush_due(session, now), &next);
+        pthread_mutex_unlock(&session->lock);
+    }
+    due_earliest(use_flush_parked(false), &next);
+    return next;
+}
+
 void session_pool_end_searches(struct session_pool *pool)
 {
     for (uint32_t i = 0; i < pool->n_chunks * CHUNK_SESSIONS; i++) {

@@ -44,6 +44,9 @@ CK_RV session_close_all(CK_SLOT_ID slot);
 /* After a logout: sessions of the slot forget contexts made for keys that have died. Those that
  * are in a call do so at their next. */
 void session_forget_keys(struct slot *slot);
+/* Writes the uses that are due, of open sessions and of those that have ended; those of a session in
+ * a call wait a little. When to come again, in milliseconds as use_now_ms; 0: nothing is left. */
+uint64_t session_flush_uses(void);
 /* Ends every search, for C_Finalize when OpenSSL has gone and nothing else may be freed. */
 void session_pool_end_searches(struct session_pool *pool);
 /* Locked; call_end unlocks. NULL: CKR_SESSION_HANDLE_INVALID. */

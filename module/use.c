@@ -42,7 +42,7 @@ struct use_mark {
     bool each;                   /* takes no second use */
 };
 
-static uint64_t now_ms(void)
+uint64_t use_now_ms(void)
 {
     struct timespec t = {0};
     clock_gettime(CLOCK_MONOTONIC_COARSE, &t);
@@ -54,7 +54,7 @@ static uint64_t now_ms(void)
 /* True when there is nothing left to write. */
 static bool rows_write(struct uses *uses)
 {
-    uint64_t now = now_ms();
+    uint64_t now = use_now_ms();
     for (unsigned i = 0; i < uses->n; i++) {
         uses->rows[i].first_ago = (uint32_t)((now - uses->marks[i].first) / 1000);
         uses->rows[i].last_ago = (uint32_t)((now - uses->marks[i].last) / 1000);
@@ -68,13 +68,15 @@ static bool rows_write(struct uses *uses)
     return true;
 }
 
-void use_flush_parked(bool all)
+uint64_t use_flush_parked(bool all)
 {
     struct parked *parked = &module_state()->parked;
     pthread_mutex_lock(&parked->lock);
-    if (parked->uses.n && (all || now_ms() >= parked->uses.due))
+    if (parked->uses.n && (all || use_now_ms() >= parked->uses.due))
         rows_write(&parked->uses);
+    uint64_t due = parked->uses.n ? parked->uses.due : 0;
     pthread_mutex_unlock(&parked->lock);
+    return due;
 }
 
 static void session_flush(struct session *session)
@@ -83,6 +85,14 @@ static void session_flush(struct session *session)
     rows_write(&session->uses);
     use_flush_parked(false);
     (void)slot_info(session->slot, &info, NULL);   /* the policy may have changed */
+}
+
+uint64_t use_flush_due(struct session *session, uint64_t now)
+{
+    struct uses *uses = &session->uses;
+    if (uses->due && now >= uses->due)
+        session_flush(session);
+    return uses->due;
 }
 
 /* ------------------------------------------------------------------ rows */
@@ -176,7 +186,7 @@ static void use_add(struct call *call, const struct vs_header *header, struct us
 {
     struct session *session = call->session;
     struct uses *uses = &session->uses;
-    uint64_t now = now_ms();
+    uint64_t now = use_now_ms();
     mark->login_epoch = atomic_load_explicit(&session->slot->login_epoch, memory_order_relaxed);
     mark->each = atomic_load_explicit(&session->slot->audit_each, memory_order_relaxed);
     mark->first = now;
@@ -194,8 +204,10 @@ static void use_add(struct call *call, const struct vs_header *header, struct us
     }
     row->count++;
     uses->marks[uses->last].last = now;
-    if (!uses->due)
+    if (!uses->due) {
         uses->due = now + FLUSH_MS;
+        flusher_want(&module_state()->flusher, uses->due);
+    }
     bool alarm = mark->alarm != ALARM_NONE && now >= uses->alarm_after;
     if (alarm)
         uses->alarm_after = now + FLUSH_MS;

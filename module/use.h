@@ -1,8 +1,9 @@
 /*
  * use.h: uses of keys, for the audit. Counted in the session (no lock but its own) by key,
  * operation and result; or, where the vault's policy says audit_use = each, kept one by one. They
- * are written to the log by the call that notices that a second of use has passed, when the last
- * session of the application with the token is closed, and by C_Finalize. What is suspicious is
+ * are written to the log by the call that notices that a second of use has passed, or by the
+ * flusher's thread if none comes by; when the last session of the application with the token is
+ * closed, and by C_Finalize. What is suspicious is
  * written at once: a deleted, disabled or expired key, a honeytoken (but no more than once in a
  * second, so that a loop does not become a load). A log that cannot be written fails no call.
  */
@@ -27,6 +28,10 @@ void use_note(struct call *call, const struct object *object, enum operation_kin
 /* A use that was refused before it began. object NULL: what call->gone names, if that is set. */
 void use_refused(struct call *call, const struct object *object, enum operation_kind kind,
                  CK_RV rv);
+/* Milliseconds of the coarse monotonic clock. */
+uint64_t use_now_ms(void);
+/* Writes the rows of a locked session, if their second is over; says when they will be due, or 0. */
+uint64_t use_flush_due(struct session *session, uint64_t now);
 /* Of a session that ends, locked: its rows go to the process's own. */
 void use_park(struct session *session);
 
@@ -35,7 +40,7 @@ struct parked {
     pthread_mutex_t lock;
     struct uses uses;
 };
-/* Writes them: all, or only when a second has passed since the oldest. */
-void use_flush_parked(bool all);
+/* Writes them: all, or only when a second has passed since the oldest. When they will be due, or 0. */
+uint64_t use_flush_parked(bool all);
 void use_parked_done(struct parked *parked);
 #endif

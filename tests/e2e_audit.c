@@ -1,8 +1,10 @@
 /* e2e_audit.c: uses of keys reach the audit log, as another process reads it. */
 #include <setjmp.h>
+#include <dirent.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -193,6 +195,136 @@ static void test_killed(void **state)
     harness_done(&h);
 }
 
+/* ------------------------------------------------------------------ who makes no further call */
+
+struct idler {
+    struct harness *h;
+    struct lockstep ls;
+    CK_FLAGS flags;
+    int uses;
+    int exit_after_us;           /* then without C_Finalize; -1: never by itself */
+};
+
+static int threads_count(void)
+{
+    int n = 0;
+    DIR *dir = opendir("/proc/self/task");
+    CHECK(dir != NULL);
+    for (struct dirent *entry; (entry = readdir(dir)) != NULL;)
+        n += entry->d_name[0] != '.';
+    closedir(dir);
+    return n;
+}
+
+/* Uses keys, says so, and is silent. Exit status 0: it has no thread but its own. */
+static int idler_run(void *ctx)
+{
+    struct idler *idler = ctx;
+    struct harness *h = idler->h;
+    CK_C_INITIALIZE_ARGS args = {.flags = idler->flags};
+    CK_OBJECT_HANDLE key;
+    lockstep_child(&idler->ls);
+    harness_open(h);
+    int before = threads_count();
+    OK(h->f->C_Initialize(&args));
+    harness_slot(h);
+    CK_SESSION_HANDLE session = harness_session_rw(h);
+    harness_login(h, session, CKU_USER);
+    CHECK(promise_find(h, session, "used", false, &key, 1) == 1);
+    CHECK(threads_count() == before);        /* none before the first use */
+    use_times(h, session, key, idler->uses);
+    bool grew = threads_count() != before;
+    lockstep_tell(&idler->ls);
+    if (idler->exit_after_us < 0)
+        lockstep_wait(&idler->ls);
+    else
+        usleep((useconds_t)idler->exit_after_us);
+    exit(grew ? 3 : 0);
+}
+
+/* Seconds until that many uses are on record, as this process reads it; -1: not in a minute. */
+static int uses_wait(struct harness *h, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
+                     CK_ULONG want)
+{
+    for (int tenths = 0; tenths < 600; tenths++) {
+        CK_ULONG uses = 0;
+        CK_ATTRIBUTE read[] = {ATTR_VAR(CKA_RPV_USE_COUNT, uses)};
+        OK(h->f->C_GetAttributeValue(session, key, read, 1));
+        if (uses >= want)
+            return tenths / 10;
+        usleep(100000);
+    }
+    return -1;
+}
+
+/* Its uses are on record all the same, though it makes no call any more and then dies. */
+static void test_idle(void **state)
+{
+    struct harness h;
+    struct idler idler = {.h = &h, .flags = CKF_OS_LOCKING_OK, .uses = 7, .exit_after_us = -1};
+    (void)state;
+    harness_init(&h, NULL);
+    CK_SESSION_HANDLE session = harness_start(&h);
+    CK_OBJECT_HANDLE key = key_make(&h, session);
+    lockstep_init(&idler.ls);
+    pid_t pid = fork_start(idler_run, &idler);
+    lockstep_wait(&idler.ls);
+    assert_true(uses_wait(&h, session, key, 7) >= 0);
+    kill(pid, SIGKILL);
+    assert_int_equal(fork_wait(pid), 128 + SIGKILL);
+    lockstep_done(&idler.ls);
+    promise_audit(&h);
+    harness_unload(&h);
+    expect(&h, "KeyEncrypt", "ok", NULL, 7);
+    harness_done(&h);
+}
+
+/* An application that says so gets no thread. */
+static void test_no_threads(void **state)
+{
+    struct harness h;
+    struct idler idler = {.h = &h, .uses = 3, .exit_after_us = 0,
+                          .flags = CKF_OS_LOCKING_OK | CKF_LIBRARY_CANT_CREATE_OS_THREADS};
+    (void)state;
+    harness_init(&h, NULL);
+    CK_SESSION_HANDLE session = harness_start(&h);
+    (void)key_make(&h, session);
+    lockstep_init(&idler.ls);
+    assert_int_equal(fork_run(idler_run, &idler), 0);
+    lockstep_done(&idler.ls);
+    harness_unload(&h);
+    harness_done(&h);
+}
+
+/* exit() without C_Finalize, at every moment around the write: no crash, and the log is whole. */
+static void test_exit(void **state)
+{
+    struct harness h;
+    bool slow = getenv("REPRIEVE_VARIANT") != NULL;
+    (void)state;
+    harness_init(&h, NULL);
+    CK_SESSION_HANDLE session = harness_start(&h);
+    (void)key_make(&h, session);
+    enum { TOGETHER = 8 };
+    for (int round = 0; round < (slow ? 1 : 4); round++) {
+        struct idler idlers[TOGETHER];
+        pid_t pids[TOGETHER];
+        for (int i = 0; i < TOGETHER; i++) {
+            idlers[i] = (struct idler){.h = &h, .flags = CKF_OS_LOCKING_OK, .uses = 2,
+                                       .exit_after_us = 980000 + 2500 * i + 700 * round};
+            lockstep_init(&idlers[i].ls);
+            pids[i] = fork_start(idler_run, &idlers[i]);
+        }
+        for (int i = 0; i < TOGETHER; i++) {
+            assert_int_equal(fork_wait(pids[i]), 3);
+            lockstep_done(&idlers[i].ls);
+        }
+    }
+    promise_audit(&h);
+    harness_unload(&h);
+    harness_done(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -200,6 +332,9 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_each),
         cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_idle),
+        cmocka_unit_test(test_no_threads),
+        cmocka_unit_test(test_exit),
     };
     harness_fail_hook = _fail;
     return cmocka_run_group_tests(tests, NULL, NULL);
