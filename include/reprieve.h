@@ -89,6 +89,7 @@ struct RPV_POLICY {
     CK_BBOOL bClockStrict;       /* no time is credited across boots */
     CK_BBOOL bTombstoneLabels;   /* a tombstone keeps the label */
     CK_BBOOL bNewestOnly;        /* older versions do not encrypt, wrap, sign */
+    CK_BBOOL bPrivateAudit;      /* events are shown to no one without a login and its audit verb */
     CK_ULONG ulAuditUse;         /* 0 counted, 1 every single one */
     CK_ULONG ulPurgeApprovals;   /* 0, 1: none needed; n: principals, at most 6 */
     CK_ULONG ulApprovalHours;    /* 0 (24) to 720 */
@@ -336,7 +337,11 @@ struct RPV_FUNCTION_LIST {
                                  CK_ULONG ulPinLen);
     /* Purges at most ulLimit due objects and generations. */
     CK_RV (*RPV_Sweep)(CK_ULONG ulLimit, CK_ULONG *pulPurged);
-    /* Events with seq >= from; *pulCount is the capacity, then how many were written (0: none). */
+    /* Events with seq >= from; *pulCount is the capacity, then how many were written (0: none).
+     * A vault's events are for those who are logged in to it and have the audit verb, where its
+     * policy says bPrivateAudit; else for all but named principals without the verb. Events of other
+     * vaults are left out, and GetLastReason says so; when no vault is left: CKR_ACTION_PROHIBITED,
+     * or CKR_USER_NOT_LOGGED_IN. */
     CK_RV (*RPV_ReadAudit)(unsigned long long from, struct RPV_EVENT *pEvents,
                            CK_ULONG *pulCount);
     /* Recomputes the chain; *pBad is the first event that does not fit, 0 when all do. */
@@ -365,7 +370,7 @@ struct RPV_FUNCTION_LIST {
     CK_RV (*RPV_ListGrants)(CK_SLOT_ID slotID, const char *pName, struct RPV_GRANT *pGrants,
                             CK_ULONG *pulCount);
     /* Events that the query wants; *pulCount is the capacity, then how many were written; *pNext
-     * is the `from` to go on with, 0 at the end. */
+     * is the `from` to go on with, 0 at the end. Who may see what: as for ReadAudit. */
     CK_RV (*RPV_QueryAudit)(const struct RPV_AUDIT_QUERY *pQuery,
                             struct RPV_AUDIT_RECORD *pRecords, CK_ULONG *pulCount,
                             unsigned long long *pNext);

@@ -139,6 +139,7 @@ struct vs_policy {
     uint32_t approval_hours;    /* within this window, at most 720; 0: 24 */
     bool tombstone_labels;      /* a tombstone keeps the label, too */
     bool newest_only;           /* older versions of a rotated key do not encrypt, wrap, sign */
+    bool private_audit;         /* events are for those with the verb audit; the caller sees to it */
 };
 /* 90 days, protection on, ordinary, 10 tries, 2^16, 2048; approvals within 24 hours; the other
  * switches off. */

@@ -49,6 +49,8 @@ static const struct config_key KEYS[] = {
     WORD("refuse_legacy_padding", defaults.refuse_legacy_padding, "no", "yes"),
     WORD("tombstone_labels", defaults.tombstone_labels, "no", "yes"),
     WORD("newest_only", defaults.newest_only, "no", "yes"),
+    WORD("private_audit", defaults.private_audit, "no", "yes"),
+    WORD("clock_strict", defaults.clock_strict, "no", "yes"),
     NUMBER("purge_approvals", defaults.purge_approvals, 0, VS_APPROVALS_MAX),
     NUMBER("approval_hours", defaults.approval_hours, 1, 720),
     WORD("purge_protection", defaults.purge_protection, "no", "yes"),

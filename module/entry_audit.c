@@ -5,25 +5,165 @@
 #include <string.h>
 
 #include "attr.h"
+#include "text.h"
 #include "vendor_audit.h"
 
 #define EVENTS_AT_ONCE 64u
-
-void event_hex(char *ret_text, const uint8_t *bytes, size_t len)
-{
-    static const char digits[] = "0123456789abcdef";
-    for (size_t i = 0; i < len; i++) {
-        ret_text[2 * i] = digits[bytes[i] >> 4];
-        ret_text[2 * i + 1] = digits[bytes[i] & 15];
-    }
-    ret_text[2 * len] = 0;
-}
 
 const char *event_result(const struct vs_event *event)
 {
     if (event->code)
         return trace_rv_name(event->code);
     return event->result == VS_OK ? "ok" : vs_status_name(event->result);
+}
+
+/* ------------------------------------------------------------------ who may see what */
+
+/* The vaults whose events are kept from the caller. What belongs to no vault is for all. */
+struct audit_view { uint32_t *hidden; size_t n; CK_RV why; };
+
+static void audit_view_auto(struct audit_view *view)
+{
+    free(view->hidden);
+}
+
+/* CKR_OK: all that happened in the vault. */
+static CK_RV vault_shown(uint32_t vault)
+{
+    struct slot *slot = NULL;
+    struct vs_vault_info info;
+    TRY(slot_get(vault, &slot));
+    TRY(slot_info(slot, &info, NULL));
+    pthread_rwlock_rdlock(&slot->lock);
+    bool bound = info.policy.private_audit || (slot->login && vs_login_name(slot->login)[0]);
+    bool may = !bound || (slot->login && vs_login_may(module_state()->store, slot->login, NULL,
+                                                      VS_VERB_AUDIT) == VS_OK);
+    CK_RV why = slot->login ? CKR_ACTION_PROHIBITED : CKR_USER_NOT_LOGGED_IN;
+    pthread_rwlock_unlock(&slot->lock);
+    return may ? CKR_OK : why;
+}
+
+static CK_RV vaults_list(uint32_t **ret_vaults, size_t *ret_n)
+{
+    uint32_t *vaults = NULL;
+    size_t cap = 0, n = 0;
+    do {
+        free(vaults);
+        cap = n + 8;
+        vaults = calloc(cap, sizeof(*vaults));
+        if (!vaults)
+            return CKR_HOST_MEMORY;
+        CK_RV rv = store_status(vs_vault_list(module_state()->store, vaults, cap, &n), "audit");
+        if (rv != CKR_OK) {
+            free(vaults);
+            return rv;
+        }
+    } while (n > cap);
+    *ret_vaults = vaults;
+    *ret_n = n;
+    return CKR_OK;
+}
+
+static bool is_hidden(const struct audit_view *view, uint32_t vault)
+{
+    for (size_t i = 0; i < view->n; i++)
+        if (view->hidden[i] == vault)
+            return true;
+    return false;
+}
+
+static CK_RV view_refuse(CK_RV why)
+{
+    return trace_fail(why, why == CKR_USER_NOT_LOGGED_IN
+                               ? "the policy private_audit shows events to those only who log in "
+                                 "and have the verb audit"
+                               : "who is logged in lacks the verb audit");
+}
+
+/* slot: whose events are asked for, or CK_UNAVAILABLE_INFORMATION for all. Fails when nothing would
+ * be left of them. */
+static CK_RV view_make(CK_SLOT_ID slot, struct audit_view *view)
+{
+    size_t n = 0;
+    TRY(vaults_list(&view->hidden, &n));
+    for (size_t i = 0; i < n; i++) {
+        CK_RV rv = vault_shown(view->hidden[i]);
+        if (rv == CKR_OK)
+            continue;
+        view->why = rv;
+        view->hidden[view->n++] = view->hidden[i];
+    }
+    if (view->n > 0 && (view->n == n || (slot <= UINT32_MAX && is_hidden(view, (uint32_t)slot))))
+        return view_refuse(view->why);
+    return CKR_OK;
+}
+
+static bool event_shown(const struct audit_view *view, const struct vs_event *event)
+{
+    return event->generation == 0 || !is_hidden(view, event->vault);
+}
+
+/* What there is to say of a success. */
+static CK_RV view_tell(const struct audit_view *view)
+{
+    if (view->n == 0)
+        return CKR_OK;
+    return trace_fail(CKR_OK, "the events of %zu vaults are left out: they take the verb audit there",
+                      view->n);
+}
+
+/* ------------------------------------------------------------------ in order */
+
+static struct RPV_EVENT event_out(const struct vs_event *event)
+{
+    struct RPV_EVENT out = {
+        .seq = event->seq,
+        .time = event->time,
+        .slotID = event->vault,
+        .ulGeneration = event->generation,
+        .uid = event->uid,
+        .pid = event->pid,
+    };
+    memcpy(out.operation, event->operation, sizeof(out.operation));
+    snprintf(out.result, sizeof(out.result), "%s",
+             event->result == VS_OK ? "ok" : vs_status_name(event->result));
+    memcpy(out.principal, event->principal, sizeof(out.principal));
+    memcpy(out.exe, event->exe, sizeof(out.exe));
+    memcpy(out.detail, event->detail, sizeof(out.detail));
+    if (event->has_id)
+        text_hex(out.uniqueId, event->id.b, sizeof(event->id.b));
+    text_hex(out.hash, event->hash, sizeof(event->hash));
+    return out;
+}
+
+static CK_RV read_audit(unsigned long long from, struct RPV_EVENT *out, CK_ULONG *count)
+{
+    AUTO(audit_view) struct audit_view view = {.hidden = NULL};
+    TRY(arguments_out(count));
+    TRY(arguments_in(out, *count));
+    TRY(view_make(CK_UNAVAILABLE_INFORMATION, &view));
+    CK_ULONG cap = *count, done = 0;
+    while (done < cap) {
+        struct vs_event events[EVENTS_AT_ONCE];
+        size_t want = cap - done < EVENTS_AT_ONCE ? cap - done : EVENTS_AT_ONCE, n = 0;
+        int status = vs_audit_read(module_state()->store, from, events, want, &n);
+        if (status != VS_END)
+            TRY(store_status(status, "audit"));
+        if (status == VS_END || n == 0)
+            break;
+        for (size_t i = 0; i < n; i++)
+            if (event_shown(&view, &events[i]))
+                out[done++] = event_out(&events[i]);
+        from = events[n - 1].seq + 1;
+    }
+    *count = done;
+    return view_tell(&view);
+}
+
+CK_RV RPV_ReadAudit(unsigned long long from, struct RPV_EVENT *pEvents, CK_ULONG *pulCount)
+{
+    CALL(RPV_ReadAudit);
+    return call_end(&call, read_audit(from, pEvents, pulCount));
 }
 
 /* ------------------------------------------------------------------ labels */
@@ -85,7 +225,7 @@ static void record_out(const struct vs_event *event, struct label_cache *cache,
     snprintf(out->result, sizeof(out->result), "%s", event_result(event));
     memcpy(out->detail, event->detail, sizeof(out->detail));
     out->durationUs = event->duration_us;
-    event_hex(out->correlationId, event->correlation, sizeof(event->correlation));
+    text_hex(out->correlationId, event->correlation, sizeof(event->correlation));
     memcpy(out->principal, event->principal, sizeof(out->principal));
     out->uid = event->uid;
     out->pid = event->pid;
@@ -95,10 +235,10 @@ static void record_out(const struct vs_event *event, struct label_cache *cache,
     out->count = event->count;
     out->first = event->first;
     out->last = event->last;
-    event_hex(out->hash, event->hash, sizeof(event->hash));
+    text_hex(out->hash, event->hash, sizeof(event->hash));
     if (!event->has_id)
         return;
-    event_hex(out->uniqueId, event->id.b, sizeof(event->id.b));
+    text_hex(out->uniqueId, event->id.b, sizeof(event->id.b));
     snprintf(out->label, sizeof(out->label), "%s", label_find(cache, event));
 }
 
@@ -120,10 +260,13 @@ static bool result_is(const struct vs_event *event, const char *result)
     return strcmp(result, event_result(event)) == 0;
 }
 
+struct wanted { struct RPV_AUDIT_QUERY query; struct audit_view view; };
+
 static bool event_wanted(const struct vs_event *event, void *ctx)
 {
-    const struct RPV_AUDIT_QUERY *query = ctx;
-    return (query->slotID == CK_UNAVAILABLE_INFORMATION || query->slotID == event->vault) &&
+    const struct wanted *wanted = ctx;
+    const struct RPV_AUDIT_QUERY *query = &wanted->query;
+    return event_shown(&wanted->view, event) && (query->slotID == CK_UNAVAILABLE_INFORMATION || query->slotID == event->vault) &&
            (!query->operation || fnmatch(query->operation, event->operation, 0) == 0) &&
            (!query->caller || caller_is(event, query->caller)) &&
            (!query->result || result_is(event, query->result));
@@ -155,6 +298,11 @@ static CK_RV query_pages(struct vs_audit_query *query, struct RPV_AUDIT_RECORD *
     return rv;
 }
 
+static void wanted_auto(struct wanted *wanted)
+{
+    audit_view_auto(&wanted->view);
+}
+
 static CK_RV query_audit(const struct RPV_AUDIT_QUERY *asked, struct RPV_AUDIT_RECORD *out,
                          CK_ULONG *count, unsigned long long *next)
 {
@@ -166,7 +314,8 @@ static CK_RV query_audit(const struct RPV_AUDIT_QUERY *asked, struct RPV_AUDIT_R
     if (asked->uniqueId && !unique_id_parse((const uint8_t *)asked->uniqueId,
                                             strlen(asked->uniqueId), &id))
         return trace_fail(CKR_ARGUMENTS_BAD, "a unique id has 32 hexadecimal digits");
-    struct RPV_AUDIT_QUERY copy = *asked;
+    AUTO(wanted) struct wanted wanted = {.query = *asked};
+    TRY(view_make(asked->slotID, &wanted.view));
     struct vs_audit_query query = {
         .from = asked->from,
         .since = asked->since,
@@ -174,9 +323,10 @@ static CK_RV query_audit(const struct RPV_AUDIT_QUERY *asked, struct RPV_AUDIT_R
         .id = asked->uniqueId ? &id : NULL,
         .newest_first = asked->bNewestFirst != CK_FALSE,
         .wanted = event_wanted,
-        .ctx = &copy,
+        .ctx = &wanted,
     };
-    return query_pages(&query, out, *count, count, next);
+    TRY(query_pages(&query, out, *count, count, next));
+    return view_tell(&wanted.view);
 }
 
 CK_RV RPV_QueryAudit(const struct RPV_AUDIT_QUERY *pQuery, struct RPV_AUDIT_RECORD *pRecords,
@@ -221,7 +371,7 @@ static CK_RV list_due(long long until, struct RPV_DUE *out, CK_ULONG *count)
                                   .purgeAt = due[i].purge_at,
                                   .bHeld = due[i].held ? CK_TRUE : CK_FALSE};
         if (memcmp(&due[i].id, &none, sizeof(none)) != 0)
-            event_hex(out[i].uniqueId, due[i].id.b, sizeof(due[i].id.b));
+            text_hex(out[i].uniqueId, due[i].id.b, sizeof(due[i].id.b));
     }
     if (rv == CKR_OK)
         *count = n;

@@ -7,15 +7,10 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "text.h"
 #include "vendor.h"
 
 #define PATH_SIZE 4096
-
-static void hex_out(char *ret_text, const uint8_t *bytes, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        snprintf(ret_text + 2 * i, 3, "%02x", bytes[i]);
-}
 
 /* ------------------------------------------------------------------ what they share */
 
@@ -51,7 +46,7 @@ static int progress_out(void *ctx, const struct vs_progress *progress)
     if (!b->notify)
         return 0;
     if (progress->object) {
-        hex_out(out.uniqueId, progress->object->id.b, sizeof(progress->object->id.b));
+        text_hex(out.uniqueId, progress->object->id.b, sizeof(progress->object->id.b));
         out.ulClass = progress->object->kind;
     }
     static const struct {
@@ -230,14 +225,14 @@ static struct RPV_BACKUP_INFO info_out(const struct vs_blob_info *info)
         .ulThreshold = info->threshold,
         .ulKeys = info->n_keys,
     };
-    hex_out(out.id, info->id, sizeof(info->id));
+    text_hex(out.id, info->id, sizeof(info->id));
     memcpy(out.createdBy, info->created_by, sizeof(out.createdBy));
     memcpy(out.serial, info->serial, sizeof(info->serial));
     label_out(out.label, info->label);
-    hex_out(out.auditHash, info->audit_hash, sizeof(info->audit_hash));
+    text_hex(out.auditHash, info->audit_hash, sizeof(info->audit_hash));
     for (size_t i = 0; i < info->n_keys; i++) {
         out.keys[i].ulKind = info->keys[i].kind;
-        hex_out(out.keys[i].fingerprint, info->keys[i].fingerprint, 32);
+        text_hex(out.keys[i].fingerprint, info->keys[i].fingerprint, 32);
     }
     return out;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text.h"
 #include "vendor.h"
 #include "vendor_audit.h"
 
@@ -26,6 +27,7 @@ static struct RPV_POLICY policy_out(const struct vs_policy *policy)
         .bClockStrict = policy->clock_strict,
         .bTombstoneLabels = policy->tombstone_labels,
         .bNewestOnly = policy->newest_only,
+        .bPrivateAudit = policy->private_audit,
         .ulAuditUse = policy->audit_use,
         .ulPurgeApprovals = policy->purge_approvals,
         .ulApprovalHours = policy->approval_hours,
@@ -58,6 +60,7 @@ static CK_RV policy_in(const struct RPV_POLICY *policy, struct vs_policy *ret_po
         .clock_strict = in.bClockStrict != CK_FALSE,
         .tombstone_labels = in.bTombstoneLabels != CK_FALSE,
         .newest_only = in.bNewestOnly != CK_FALSE,
+        .private_audit = in.bPrivateAudit != CK_FALSE,
         .audit_use = (uint32_t)in.ulAuditUse,
         .purge_approvals = (uint32_t)in.ulPurgeApprovals,
         .approval_hours = (uint32_t)in.ulApprovalHours,
@@ -72,12 +75,6 @@ static void label_out(char ret_text[33], const uint8_t label[32])
         len--;
     memcpy(ret_text, label, len);
     ret_text[len] = 0;
-}
-
-static void hex_out(char *ret_text, const uint8_t *bytes, size_t len)
-{
-    for (size_t i = 0; i < len; i++)
-        snprintf(ret_text + 2 * i, 3, "%02x", bytes[i]);
 }
 
 static struct RPV_VAULT_INFO vault_out(const struct vs_vault_info *info)
@@ -111,28 +108,6 @@ static struct RPV_GENERATION_INFO generation_out(const struct vs_generation_info
     };
     label_out(out.label, info->label);
     memcpy(out.deletedBy, info->deleted_by, sizeof(out.deletedBy));
-    return out;
-}
-
-static struct RPV_EVENT event_out(const struct vs_event *event)
-{
-    struct RPV_EVENT out = {
-        .seq = event->seq,
-        .time = event->time,
-        .slotID = event->vault,
-        .ulGeneration = event->generation,
-        .uid = event->uid,
-        .pid = event->pid,
-    };
-    memcpy(out.operation, event->operation, sizeof(out.operation));
-    snprintf(out.result, sizeof(out.result), "%s",
-             event->result == VS_OK ? "ok" : vs_status_name(event->result));
-    memcpy(out.principal, event->principal, sizeof(out.principal));
-    memcpy(out.exe, event->exe, sizeof(out.exe));
-    memcpy(out.detail, event->detail, sizeof(out.detail));
-    if (event->has_id)
-        hex_out(out.uniqueId, event->id.b, sizeof(event->id.b));
-    hex_out(out.hash, event->hash, sizeof(event->hash));
     return out;
 }
 
@@ -406,35 +381,6 @@ static CK_RV RPV_PurgeGeneration(CK_SLOT_ID slotID, CK_ULONG ulGeneration, CK_UT
 }
 
 /* ------------------------------------------------------------------ audit */
-
-#define EVENTS_AT_ONCE 16
-
-static CK_RV read_audit(unsigned long long from, struct RPV_EVENT *out, CK_ULONG *count)
-{
-    TRY(arguments_out(count));
-    TRY(arguments_in(out, *count));
-    CK_ULONG cap = *count, done = 0;
-    while (done < cap) {
-        struct vs_event events[EVENTS_AT_ONCE];
-        size_t want = cap - done < EVENTS_AT_ONCE ? cap - done : EVENTS_AT_ONCE, n = 0;
-        int status = vs_audit_read(module_state()->store, from, events, want, &n);
-        if (status != VS_END)
-            TRY(store_status(status, "audit"));
-        if (status == VS_END || n == 0)
-            break;
-        for (size_t i = 0; i < n; i++)
-            out[done++] = event_out(&events[i]);
-        from = events[n - 1].seq + 1;
-    }
-    *count = done;
-    return CKR_OK;
-}
-
-static CK_RV RPV_ReadAudit(unsigned long long from, struct RPV_EVENT *pEvents, CK_ULONG *pulCount)
-{
-    CALL(RPV_ReadAudit);
-    return call_end(&call, read_audit(from, pEvents, pulCount));
-}
 
 static CK_RV verify_audit(unsigned long long *events, unsigned long long *bad)
 {

@@ -10,6 +10,7 @@
 #include <syslog.h>
 #include <unistd.h>
 
+#include "text.h"
 #include "vendor_audit.h"
 
 #define JOURNAL "/run/systemd/journal/socket"
@@ -18,7 +19,7 @@ static void message(const struct vs_event *event, char *ret_text, size_t size)
 {
     char id[33] = "";
     if (event->has_id)
-        event_hex(id, event->id.b, sizeof(event->id.b));
+        text_hex(id, event->id.b, sizeof(event->id.b));
     snprintf(ret_text, size,
              "reprieve: %s %s by %s (uid %u, pid %u, %s) vault %u object %s count %llu %s",
              event->operation, event_result(event), event->principal, event->uid, event->pid,
@@ -48,8 +49,8 @@ static void to_journald(const struct vs_event *event)
     char text[512], id[33] = "", hash[65], datagram[1400];
     message(event, text, sizeof(text));
     if (event->has_id)
-        event_hex(id, event->id.b, sizeof(event->id.b));
-    event_hex(hash, event->hash, sizeof(event->hash));
+        text_hex(id, event->id.b, sizeof(event->id.b));
+    text_hex(hash, event->hash, sizeof(event->hash));
     int len = snprintf(datagram, sizeof(datagram),
                        "MESSAGE=%s\nPRIORITY=%d\nSYSLOG_IDENTIFIER=reprieve\n"
                        "REPRIEVE_SEQ=%llu\nREPRIEVE_OPERATION=%s\nREPRIEVE_RESULT=%s\n"

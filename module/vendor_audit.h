@@ -3,6 +3,7 @@
 #define VENDOR_AUDIT_H
 #include "call.h"
 
+CK_RV RPV_ReadAudit(unsigned long long from, struct RPV_EVENT *pEvents, CK_ULONG *pulCount);
 CK_RV RPV_QueryAudit(const struct RPV_AUDIT_QUERY *pQuery, struct RPV_AUDIT_RECORD *pRecords,
                      CK_ULONG *pulCount, unsigned long long *pNext);
 CK_RV RPV_VerifyAuditFrom(unsigned long long *pSeq, CK_BYTE *pHash, unsigned long long *pBad);
@@ -10,5 +11,4 @@ CK_RV RPV_ListDue(long long until, struct RPV_DUE *pDue, CK_ULONG *pulCount);
 
 /* "ok", the name of a CKR code, or the store's word for an outcome. */
 const char *event_result(const struct vs_event *event);
-void event_hex(char *ret_text, const uint8_t *bytes, size_t len);   /* terminated */
 #endif

@@ -195,6 +195,129 @@ static void test_killed(void **state)
     harness_done(&h);
 }
 
+/* ------------------------------------------------------------------ who may read it */
+
+#define ANY CK_UNAVAILABLE_INFORMATION
+
+/* Asked for beforehand, which is a call, too, and clears the reason. */
+static const struct RPV_FUNCTION_LIST *rpv;
+
+/* What a query for the slot's events comes to; on success how many there are. */
+static CK_RV events_of(CK_SLOT_ID slot, CK_ULONG *ret_n)
+{
+    struct RPV_AUDIT_RECORD records[RECORDS];
+    struct RPV_AUDIT_QUERY query = {.slotID = slot};
+    struct RPV_EVENT events[RECORDS];
+    unsigned long long next;
+    CK_ULONG n = RECORDS, in_order = RECORDS;
+    CK_RV rv = rpv->RPV_QueryAudit(&query, records, &n, &next);
+    if (slot == ANY) {
+        EXPECT(rpv->RPV_ReadAudit(1, events, &in_order), rv);
+        CHECK(rv != CKR_OK || in_order == n);
+    }
+    *ret_n = rv == CKR_OK ? n : 0;
+    return rv;
+}
+
+static void reason_has(const char *words)
+{
+    char reason[300] = "";
+    OK(rpv->RPV_GetLastReason(reason, sizeof reason));
+    if (strstr(reason, words) == NULL)
+        harness_fail(__FILE__, __LINE__, "the reason is: %s", reason);
+}
+
+static void named_login(struct harness *h, CK_SESSION_HANDLE session, const char *name)
+{
+    OK(h->f3->C_LoginUser(session, CKU_USER, (CK_UTF8CHAR_PTR)"pin of it", 9,
+                          (CK_UTF8CHAR_PTR)(uintptr_t)name, strlen(name)));
+}
+
+static void private_audit_set(struct harness *h, CK_SESSION_HANDLE session, CK_BBOOL on)
+{
+    struct RPV_POLICY policy;
+    OK(rpv->RPV_GetPolicy(h->slot, &policy));
+    policy.bPrivateAudit = on;
+    OK(rpv->RPV_SetPolicy(session, &policy));
+}
+
+/* A named principal needs the verb; under private_audit everybody does. */
+static void test_readers(void **state)
+{
+    struct harness h;
+    CK_ULONG n, all;
+    (void)state;
+    harness_init(&h, NULL);
+    CK_SESSION_HANDLE session = harness_start(&h);
+    rpv = promise_vendor(&h);
+    OK(events_of(ANY, &all));
+    assert_true(all > 2);
+    OK(h.f->C_Logout(session));
+    harness_login(&h, session, CKU_SO);
+    for (int i = 0; i < 2; i++)
+        OK(rpv->RPV_AddUser(session, i ? "user1" : "auditor",
+                                           (CK_UTF8CHAR_PTR)"pin of it", 9,
+                                           i ? RPV_ROLE_CRYPTO_USER : RPV_ROLE_AUDITOR));
+    OK(h.f->C_Logout(session));
+    named_login(&h, session, "user1");
+    EXPECT(events_of(ANY, &n), CKR_ACTION_PROHIBITED);
+    reason_has("lacks the verb audit");
+    OK(h.f->C_Logout(session));
+    harness_login(&h, session, CKU_SO);
+    private_audit_set(&h, session, CK_TRUE);
+    OK(events_of(h.slot, &n));
+    OK(h.f->C_Logout(session));
+    EXPECT(events_of(ANY, &n), CKR_USER_NOT_LOGGED_IN);
+    reason_has("private_audit");
+    EXPECT(events_of(h.slot, &n), CKR_USER_NOT_LOGGED_IN);
+    named_login(&h, session, "user1");
+    EXPECT(events_of(h.slot, &n), CKR_ACTION_PROHIBITED);
+    OK(h.f->C_Logout(session));
+    harness_login(&h, session, CKU_USER);
+    EXPECT(events_of(h.slot, &n), CKR_ACTION_PROHIBITED);
+    OK(h.f->C_Logout(session));
+    named_login(&h, session, "auditor");
+    OK(events_of(h.slot, &n));
+    assert_true(n > all);
+    OK(h.f->C_Logout(session));
+    harness_login(&h, session, CKU_SO);
+    private_audit_set(&h, session, CK_FALSE);
+    OK(h.f->C_Logout(session));
+    OK(events_of(ANY, &n));
+    promise_audit(&h);
+    harness_unload(&h);
+    harness_done(&h);
+}
+
+/* One vault's readers do not see another's events, and are told so. */
+static void test_readers_of_one_vault(void **state)
+{
+    struct harness h;
+    CK_SLOT_ID other;
+    CK_ULONG both, n;
+    (void)state;
+    harness_init(&h, NULL);
+    CK_SESSION_HANDLE session = harness_start(&h);
+    rpv = promise_vendor(&h);
+    OK(h.f->C_Logout(session));
+    OK(rpv->RPV_CreateVault((CK_UTF8CHAR_PTR)"87654321", 8,
+                                           (CK_UTF8CHAR_PTR)"other                           ",
+                                           NULL, &other));
+    OK(events_of(ANY, &both));
+    harness_login(&h, session, CKU_SO);
+    private_audit_set(&h, session, CK_TRUE);
+    OK(h.f->C_Logout(session));
+    harness_login(&h, session, CKU_USER);
+    OK(events_of(ANY, &n));
+    reason_has("left out");
+    assert_true(n > 0 && n < both);
+    OK(events_of(other, &n));
+    assert_true(n > 0);
+    EXPECT(events_of(h.slot, &n), CKR_ACTION_PROHIBITED);
+    harness_unload(&h);
+    harness_done(&h);
+}
+
 /* ------------------------------------------------------------------ who makes no further call */
 
 struct idler {
@@ -332,6 +455,8 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_each),
         cmocka_unit_test(test_killed),
+        cmocka_unit_test(test_readers),
+        cmocka_unit_test(test_readers_of_one_vault),
         cmocka_unit_test(test_idle),
         cmocka_unit_test(test_no_threads),
         cmocka_unit_test(test_exit),

@@ -42,6 +42,7 @@ static const struct policy_row {
     SWITCH("clock_strict", bClockStrict),
     SWITCH("tombstone_labels", bTombstoneLabels),
     SWITCH("newest_only", bNewestOnly),
+    SWITCH("private_audit", bPrivateAudit),
     {"audit_use", POLICY_WORD, offsetof(struct RPV_POLICY, ulAuditUse), "counted or each",
      {"counted", "each"}},
     NUMBER("purge_approvals", ulPurgeApprovals, "0 to 6"),
@@ -57,8 +58,9 @@ static const struct column policy_columns[] = {
     {"refuse_conflicts", "refuse_conflicts"},
     {"refuse_legacy_padding", "refuse_legacy_padding"},
     {"clock_strict", "clock_strict"},     {"tombstone_labels", "tombstone_labels"},
-    {"newest_only", "newest_only"},       {"audit_use", "audit_use"},
-    {"purge_approvals", "purge_approvals"}, {"approval_hours", "approval_hours"},
+    {"newest_only", "newest_only"},       {"private_audit", "private_audit"},
+    {"audit_use", "audit_use"},           {"purge_approvals", "purge_approvals"},
+    {"approval_hours", "approval_hours"},
 };
 
 static json_t *policy_value(const struct policy_row *row, const struct RPV_POLICY *policy)

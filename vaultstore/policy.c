@@ -151,6 +151,7 @@ bool policy_weakens(const struct vs_policy *from, const struct vs_policy *to)
         {from->purge_approvals > 1 ? from->purge_approvals : 0,
          to->purge_approvals > 1 ? to->purge_approvals : 0},
         {from->newest_only, to->newest_only},
+        {from->private_audit, to->private_audit},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)

@@ -14,7 +14,7 @@ static const size_t switches[] = {
     offsetof(struct vs_policy, disable_before_delete),
     offsetof(struct vs_policy, refuse_conflicts), offsetof(struct vs_policy, refuse_legacy_padding),
     offsetof(struct vs_policy, clock_strict),     offsetof(struct vs_policy, tombstone_labels),
-    offsetof(struct vs_policy, newest_only),
+    offsetof(struct vs_policy, newest_only),      offsetof(struct vs_policy, private_audit),
 };
 #define SWITCHES (sizeof(switches) / sizeof(switches[0]))
 
