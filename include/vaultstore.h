@@ -455,8 +455,8 @@ VS_MUST_USE int vs_object_recover(struct vs_store *store, uint32_t vault, struct
 VS_MUST_USE int vs_object_recover_told(struct vs_store *store, uint32_t vault,
                                        struct vs_login *login, const struct vs_id *id,
                                        bool *ret_label_taken);
-/* All that the login may recover, at most `limit`, many in one transaction; those that it may not
- * stay deleted. */
+/* All that the login may recover, at most `limit`, many in one transaction; those that it may not,
+ * and damaged ones, stay deleted. */
 VS_MUST_USE int vs_object_recover_all(struct vs_store *store, uint32_t vault,
                                       struct vs_login *login, size_t limit,
                                       size_t *ret_recovered);

@@ -1,5 +1,6 @@
 /* store_fixture.c: see store_fixture.h. */
 #include "store_fixture.h"
+#include "vaultstore/store_internal.h"
 
 #include <fcntl.h>
 #include <ftw.h>
@@ -248,4 +249,22 @@ bool slot_wiped(struct fixture *f, const struct vs_id *id)
     assert_int_equal(pread(fd, slot, sizeof(slot), seq * 32), sizeof(slot));
     close(fd);
     return memcmp(slot, zeros, sizeof(slot)) == 0;
+}
+
+void record_damage(struct fixture *f, const struct vs_id *id)
+{
+    struct key key = key_object(id);
+    struct kv_slice value;
+    struct kv_txn *txn;
+    uint8_t copy[1024];
+    size_t len;
+
+    assert_ok(kv_write(f->store->kv, &txn));
+    assert_ok(kv_get(txn, key.b, key.len, &value));
+    len = value.len;
+    assert_true(len <= sizeof(copy));
+    memcpy(copy, value.data, len);
+    copy[len - 1] ^= 1;
+    assert_ok(kv_put(txn, key.b, key.len, copy, len));
+    assert_ok(kv_commit(txn));
 }

@@ -55,6 +55,8 @@ size_t audit_count(struct fixture *f, const char *operation, int result);
 void audit_expect_whole(struct fixture *f);
 /* Is the slot of this sequence number overwritten? */
 bool slot_wiped(struct fixture *f, const struct vs_id *id);
+/* Changes a byte of its record; once more, and it is as it was. */
+void record_damage(struct fixture *f, const struct vs_id *id);
 #define assert_ok(status) assert_string_equal(vs_status_name(status), "ok")
 #define assert_status(status, expected)                                                            \
     assert_string_equal(vs_status_name(status), vs_status_name(expected))

@@ -490,27 +490,13 @@ static void test_damaged_object(void **state)
     struct fixture *f = *state;
     struct vs_id good = labelled(f, f->user, true, "good");
     struct vs_id bad = labelled(f, f->user, true, "bad");
-    struct key key = key_object(&bad);
-    struct kv_txn *txn;
-    struct kv_slice value;
-    uint8_t copy[1024];
-    size_t len;
 
-    assert_ok(kv_write(f->store->kv, &txn));
-    assert_ok(kv_get(txn, key.b, key.len, &value));
-    len = value.len;
-    memcpy(copy, value.data, len);
-    copy[len - 1] ^= 1;
-    assert_ok(kv_put(txn, key.b, key.len, copy, len));
-    assert_ok(kv_commit(txn));
+    record_damage(f, &bad);
     vs_logout(user_make(f, "alice"));
     assert_ok(vs_user_remove(f->store, f->so, "alice"));
     assert_true(rotation_now(f).resealing);
     object_expect(f, f->user, &good, "good");
-    copy[len - 1] ^= 1;
-    assert_ok(kv_write(f->store->kv, &txn));
-    assert_ok(kv_put(txn, key.b, key.len, copy, len));
-    assert_ok(kv_commit(txn));
+    record_damage(f, &bad);          /* repaired */
     object_expect(f, f->user, &bad, "bad");
     login_try(f, VS_ROLE_SO, SO_PIN, VS_OK);
     assert_false(rotation_now(f).resealing);

@@ -354,6 +354,33 @@ static void test_recover_all(void **state)
     audit_expect_whole(f);
 }
 
+/* One damaged record keeps none of the others from coming back. */
+static void test_recover_all_but_damaged(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id ids[5];
+    struct vs_object object;
+    size_t n = 0;
+
+    for (size_t i = 0; i < 5; i++) {
+        ids[i] = object_make(f, f->user, true, "k", "value");
+        assert_ok(vs_object_delete(f->store, 0, f->user, &ids[i]));
+    }
+    record_damage(f, &ids[2]);
+    assert_ok(vs_object_recover_all(f->store, 0, f->user, SIZE_MAX, &n));
+    assert_int_equal(n, 4);
+    for (size_t i = 0; i < 5; i++) {
+        if (i != 2)
+            object_expect(f, f->user, &ids[i], "value");
+    }
+    assert_status(vs_object_read(f->store, 0, f->user, &ids[2], &object), VS_E_CORRUPT);
+    record_damage(f, &ids[2]);               /* repaired */
+    assert_ok(vs_object_recover_all(f->store, 0, f->user, SIZE_MAX, &n));
+    assert_int_equal(n, 1);
+    object_expect(f, f->user, &ids[2], "value");
+    audit_expect_whole(f);
+}
+
 static void test_sweep_many(void **state)
 {
     struct fixture *f = *state;
@@ -385,6 +412,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_mark_open_to_others, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_health, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_recover_all, fixture_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_recover_all_but_damaged, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_sweep_many, fixture_vault, fixture_done),
     };
 

@@ -420,7 +420,7 @@ int vs_object_recover_told(struct vs_store *store, uint32_t vault, struct vs_log
     return VS_OK;
 }
 
-/* Many in one change; those that must stay deleted are stepped over. */
+/* Many in one change. */
 #define RECOVER_BATCH 1024u
 struct recovery {
     uint32_t vault;
@@ -431,6 +431,27 @@ struct recovery {
     size_t done, recovered;     /* in this change */
 };
 
+/* What may not, or whose record is damaged, is stepped over; what began to change must go through. */
+static int recovery_one(struct commit_txn *txn, struct recovery *many, const struct vs_id *id)
+{
+    struct change c = {.vault = many->vault, .login = many->login, .id = id,
+                       .action = ACTION_RECOVER, .operation = "KeyRecover",
+                       .step = recover_step};
+    bool dirty = txn->dirty, touched;
+    int status;
+
+    txn->dirty = false;
+    status = change_run(txn, &c);
+    touched = txn->dirty;
+    txn->dirty = touched || dirty;
+    many->recovered += status == VS_OK;
+    if (status == VS_E_CORRUPT && !touched)
+        return VS_OK;
+    return status < 0 || status == KV_MAP_FULL || status == VS_REVOKED || status == VS_LOCKED
+               ? status
+               : VS_OK;
+}
+
 static int recovery_run(struct commit_txn *txn, void *ctx)
 {
     struct recovery *many = ctx;
@@ -439,14 +460,7 @@ static int recovery_run(struct commit_txn *txn, void *ctx)
     commit_pace_begin(&many->pace);
     while (many->from + many->done < many->n &&
            (many->done == 0 || !commit_pace_over(&many->pace))) {
-        struct change c = {.vault = many->vault, .login = many->login,
-                           .id = &many->ids[many->from + many->done], .action = ACTION_RECOVER,
-                           .operation = "KeyRecover", .step = recover_step};
-        int status = change_run(txn, &c);
-
-        if (status < 0 || status == KV_MAP_FULL || status == VS_REVOKED || status == VS_LOCKED)
-            return status;
-        many->recovered += status == VS_OK;
+        VS_TRY(recovery_one(txn, many, &many->ids[many->from + many->done]));
         many->done++;
     }
     return VS_OK;
