@@ -329,7 +329,12 @@ struct vs_grant { struct vs_id id; uint32_t verbs; };
 /* VS_WRONG_STATE when the name is taken, VS_POLICY for a name, PIN or verb that cannot be. */
 VS_MUST_USE int vs_user_add(struct vs_store *store, struct vs_login *login, const char *name,
                             const uint8_t *pin, size_t pin_len, uint32_t verbs);
-/* Its logins in every process are VS_REVOKED from then on, whoever is given the name later. */
+/*
+ * Its logins in every process are VS_REVOKED from then on, whoever is given the name later. The
+ * vault key, and with it the keys of the index and of own backups, are others from then on; private
+ * objects are sealed anew before this returns, or by the next login. Not so, and traced, as long as
+ * somebody who stays has not logged in since format 1, or a damaged object hangs on a former key.
+ */
 VS_MUST_USE int vs_user_remove(struct vs_store *store, struct vs_login *login, const char *name);
 VS_MUST_USE int vs_user_set_verbs(struct vs_store *store, struct vs_login *login, const char *name,
                                   uint32_t verbs);

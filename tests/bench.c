@@ -3,7 +3,7 @@
  *
  *     bench [--quick] [--json] [--only NAME] [--keys N] [--seconds S]
  *
- * --only takes a part of a row's name, or "vault" for the large vault; --keys and --seconds come
+ * --only takes a part of a row's name, "vault" for the large vault or "use" for the record of uses; --keys and --seconds come
  * after --quick, which sets them too. $REPRIEVE_MODULE names the module;
  * SoftHSM2's columns stay empty when it is not installed. The stores lie under $TMPDIR, which must
  * be on a real disk for the durable writes to mean anything.
@@ -383,12 +383,14 @@ int main(int argc, char **argv)
     }
     if (options.json)
         printf("{\"rows\": [");
-    if (!options.only || strcmp(options.only, "vault"))
+    if (!options.only || (strcmp(options.only, "vault") && strcmp(options.only, "use")))
         rows_run(&options);
     if (options.json)
         printf("]");
     if (wanted(&options, "vault"))
         vaults_run(&options);
+    if (!options.json && wanted(&options, "use"))
+        use_bench(options.seconds);
     if (options.json)
         printf("}\n");
     return 0;

@@ -94,6 +94,9 @@ CK_RV token_create(struct side *side, struct lane *lane);
 double bench_now(void); /* seconds, monotonic */
 double bench_median(double *values, size_t n); /* sorts them */
 
+/* --- what the record of uses costs (bench_use.c); prints --- */
+void use_bench(double seconds);
+
 /* --- the large vault (bench_vault.c) --- */
 
 #define PROBE_ARGUMENT "--probe"

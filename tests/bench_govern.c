@@ -254,6 +254,57 @@ static void page_first(struct bench *b)
         fprintf(stderr, "a page of %zu\n", n);
 }
 
+/* ------------------------------------------------------------------ the event log */
+
+#define EVENTS 1000000u
+#define ROWS_AT_ONCE 1000u
+#define OF_ONE_KEY 1000u
+
+/* Fills the log up to EVENTS with uses of many keys, and, spread among them, some of one. */
+static void events_fill(struct bench *b, const struct vs_id *one)
+{
+    static struct vs_use uses[ROWS_AT_ONCE];
+    struct vs_event last;
+    uint64_t next;
+    size_t n = 0;
+    const struct vs_audit_query newest = {.newest_first = true};
+
+    must(vs_audit_query(b->store, &newest, &last, 1, &n, &next), "query");
+    for (uint64_t seq = last.seq; seq < EVENTS; seq += ROWS_AT_ONCE) {
+        for (size_t i = 0; i < ROWS_AT_ONCE; i++) {
+            bool is_one = i % (ROWS_AT_ONCE * ROWS_AT_ONCE / OF_ONE_KEY) == 0;
+            uses[i] = (struct vs_use){.id = is_one ? *one : b->ids[(seq + i) % b->objects],
+                                      .generation = 1, .operation = "KeySign", .count = 3,
+                                      .principal = "user"};
+        }
+        must(vs_audit_use(b->store, uses, ROWS_AT_ONCE), "use");
+    }
+}
+
+static void audit_query(struct bench *b)
+{
+    static struct vs_event events[OF_ONE_KEY * 4];
+    const struct vs_id one = b->ids[0];
+    struct vs_audit_query query = {.id = &one, .newest_first = true};
+    size_t n = 0, all = 0;
+    double begin, took;
+
+    events_fill(b, &one);
+    begin = seconds();
+    must(vs_audit_query(b->store, &query, events, 100, &n, &query.from), "query");
+    took = seconds() - begin;
+    row("audit query by key, its newest 100", took * 1e3, "ms", 50);
+    begin = seconds();
+    query.from = 0;
+    do {
+        must(vs_audit_query(b->store, &query, events, OF_ONE_KEY * 4, &n, &query.from), "query");
+        all += n;
+    } while (query.from != 0);
+    took = seconds() - begin;
+    row("audit query by key, all of its events", took * 1e3, "ms", 50);
+    printf("# %zu of more than %u events\n", all, EVENTS);
+}
+
 int main(int argc, char **argv)
 {
     struct bench b = {.objects = argc > 1 ? strtoul(argv[1], NULL, 10) : 100000};
@@ -271,6 +322,8 @@ int main(int argc, char **argv)
     delete_all(&b);
     atomic_fetch_add(&b.machine->now, 91 * (int64_t)DAY);
     with_writer(&b, "sweep all that is due", 30, sweep_all);
+    if (b.objects >= 100000)
+        audit_query(&b);
     bench_done(&b);
     return 0;
 }

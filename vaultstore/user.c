@@ -30,6 +30,7 @@ struct user_change {
     uint32_t verbs;
     const struct pin_key *pin_key;
     const struct vs_id *id;       /* of a grant */
+    bool rotated;                 /* by a removal: the vault key */
     /* within the transaction */
     struct generation live;
     struct principal principal;
@@ -246,11 +247,11 @@ static int remove_step(struct commit_txn *txn, struct user_change *c)
 {
     struct key key = key_named(c->live.number, c->who.name);
 
-    bool begun = false;
-
-    VS_TRY(rotation_begin(txn, c->login, &c->live, c->who.name, &begun));
+    VS_TRY(rotation_begin(txn, c->login, &c->live, c->who.name, &c->rotated));
     snprintf(c->detail, sizeof(c->detail), "%s, the vault key %s", c->who.name,
-             begun ? "is rotated" : "stays: not everybody has a public key yet");
+             c->rotated                  ? "is rotated"
+             : c->live.rotation.resealing ? "stays: damaged objects hang on the one before"
+                                          : "stays: not everybody has a public key yet");
     VS_TRY(grants_clear(txn, c));
     return commit_delete(txn, &key);
 }
@@ -264,6 +265,9 @@ int vs_user_remove(struct vs_store *store, struct vs_login *login, const char *n
     if (login != NULL)
         VS_TRY(store_result(store, __func__, rotation_finish(store, login)));
     VS_TRY(user_change(store, __func__, &c));
+    if (!c.rotated)
+        store_trace(store, __func__, "%s is removed, but the vault key stays as it is: see the "
+                    "event UserRemove; remove another user once that is mended", name);
     /* done is done: a fault here is traced, and the next login goes on */
     (void)store_result(store, __func__, rotation_finish(store, login));
     return VS_OK;
