@@ -332,8 +332,9 @@ VS_MUST_USE int vs_user_add(struct vs_store *store, struct vs_login *login, cons
 /*
  * Its logins in every process are VS_REVOKED from then on, whoever is given the name later. The
  * vault key, and with it the keys of the index and of own backups, are others from then on; private
- * objects are sealed anew before this returns, or by the next login. Not so, and traced, as long as
- * somebody who stays has not logged in since format 1, or a damaged object hangs on a former key.
+ * objects are sealed anew before this returns, or by the next login. Where somebody who stays has
+ * not logged in since format 1, or a damaged object hangs on a former key, that is put off until the
+ * first login after which it can be, and traced.
  */
 VS_MUST_USE int vs_user_remove(struct vs_store *store, struct vs_login *login, const char *name);
 VS_MUST_USE int vs_user_set_verbs(struct vs_store *store, struct vs_login *login, const char *name,

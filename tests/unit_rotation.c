@@ -503,6 +503,70 @@ static void test_damaged_object(void **state)
     object_expect(f, f->user, &bad, "bad");
 }
 
+struct as_format_1 { struct vs_login *login; struct who who; };
+
+/* A principal's record as format 1 had it: the vault key itself is under the PIN, and no pair. */
+static int as_format_1_run(struct commit_txn *txn, void *ctx)
+{
+    const struct as_format_1 *as = ctx;
+    AUTO(secret_key) struct secret_key slot, vault_key;
+    AUTO(pin_key) struct pin_key pin_key;
+    struct audit_entry entry = {.operation = "Test", .principal = "so"};
+    struct generation live;
+    struct principal p;
+
+    VS_TRY(generation_enter(txn->store, txn->kv, 0, as->login, &live));
+    VS_TRY(principal_get(txn->store, txn->kv, live.number, as->who, &p));
+    VS_TRY(keyslots_read(txn->store->slots, live.slot, slot.b));
+    VS_TRY(pin_stretch(txn->store, BYTES(USER_PIN), VS_SCRYPT_LOG_N_MIN, &pin_key));
+    memcpy(vault_key.b, login_ring_of(as->login, 0)->vault_key, SEAL_KEY);
+    p.has_pair = true;           /* and what it is of is wrapped */
+    VS_TRY(principal_wrap(txn->store, &live, as->who, slot.b, &pin_key, vault_key.b, &p,
+                          &vault_key));
+    p.has_pair = false;
+    memset(p.public_key, 0, sizeof(p.public_key));
+    memset(p.box, 0, sizeof(p.box));
+    VS_TRY(principal_put(txn, live.number, as->who, &p));
+    return audit_append(txn, &entry);
+}
+
+/* Somebody who has not logged in since format 1 cannot be given another key: it waits for that. */
+static void test_put_off(void **state)
+{
+    struct fixture *f = *state;
+    struct principal user;
+    struct who who = {.role = VS_ROLE_USER};
+    struct vs_id id = labelled(f, f->user, true, "k");
+    struct vs_login *bob = user_make(f, "bob");
+    struct kv_txn *txn;
+    struct as_format_1 as = {.login = f->user, .who = who};
+
+    assert_ok(commit_run(f->store, as_format_1_run, &as));
+    vs_logout(user_make(f, "alice"));
+    assert_ok(vs_user_remove(f->store, f->so, "alice"));
+    assert_int_equal(rotation_now(f).epoch, 0);
+    assert_true(rotation_now(f).wanted);
+    assert_non_null(strstr(f->trace, "by a later login"));
+    vs_logout(bob);
+    assert_ok(vs_login_named(f->store, 0, "bob", BYTES(PIN), &bob));
+    assert_int_equal(rotation_now(f).epoch, 0);          /* the user has still not */
+    vs_logout(bob);
+    login_try(f, VS_ROLE_USER, USER_PIN, VS_OK);
+    assert_true(rotation_now(f).epoch != 0);
+    assert_false(rotation_now(f).wanted);
+    assert_false(rotation_now(f).resealing);
+    assert_int_equal(object_epoch(f, &id), rotation_now(f).epoch);
+    assert_int_equal(audit_count(f, "VaultKeyRotate", VS_OK), 1);
+    assert_ok(kv_read(f->store->kv, &txn));
+    assert_ok(principal_get(f->store, txn, vs_login_generation(f->so), who, &user));
+    kv_abort(txn);
+    assert_true(user.has_pair);
+    vs_logout(f->user);
+    assert_ok(login_as(f, VS_ROLE_USER, USER_PIN, &f->user));
+    object_expect(f, f->user, &id, "k");
+    audit_expect_whole(f);
+}
+
 /* kill -9 at any moment of a removal: the objects are all there, under one key or the other, and
  * the removal is either done or not. */
 static void test_killed(void **state)
@@ -551,6 +615,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reserved_meanwhile, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_after_format_2, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_backup_keys, rotation_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_put_off, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_damaged_object, rotation_vault, fixture_done),
     };
 

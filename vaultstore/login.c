@@ -285,8 +285,8 @@ static int login_open(struct vs_store *store, uint32_t vault, struct who who, co
     login->has_pair = t.principal.has_pair;
     memcpy(login->private_key, t.private_key.b, SEAL_KEY);
     VS_TRY(login_begin(store, login, t.principal.epoch, &vault_key, &live));
-    if (live.rotation.resealing)     /* what a crash left; if not now, then at the next login */
-        (void)store_result(store, __func__, rotation_finish(store, login));
+    /* if not now, then at the next login */
+    (void)store_result(store, __func__, rotation_catch_up(store, login, &live));
     *ret_login = login;
     login = NULL;
     return VS_OK;

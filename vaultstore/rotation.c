@@ -258,6 +258,15 @@ static int box_put(struct commit_txn *txn, const struct generation *g, struct wh
     return principal_put(txn, g->number, who, &p);
 }
 
+/* Later, then. */
+static int rotation_want(struct commit_txn *txn, struct generation *g)
+{
+    if (g->rotation.wanted)
+        return VS_OK;
+    g->rotation.wanted = true;
+    return generation_put(txn, g);
+}
+
 int rotation_begin(struct commit_txn *txn, const struct vs_login *login, struct generation *g,
                    const char *leaving, bool *ret_begun)
 {
@@ -272,13 +281,11 @@ int rotation_begin(struct commit_txn *txn, const struct vs_login *login, struct 
     *ret_begun = false;
     if (ring == NULL)
         return VS_REVOKED;
-    if (g->rotation.resealing)
-        return VS_OK;
     if (g->rotation.own_index && !next.own_index)
         return VS_POLICY;
-    status = principals_each(txn, g, pair_check, &rotate);
+    status = g->rotation.resealing ? VS_WRONG_STATE : principals_each(txn, g, pair_check, &rotate);
     if (status == VS_WRONG_STATE)
-        return VS_OK;
+        return rotation_want(txn, g);
     VS_TRY(status);
     VS_TRY(seal_random(txn->store->sealer, fresh.b, sizeof(fresh.b)));
     while (next.epoch == 0 || next.epoch == g->rotation.epoch)
@@ -423,4 +430,34 @@ int rotation_finish(struct vs_store *store, struct vs_login *login)
         r.at = r.next;
     }
     return r.at.whole ? commit_run(store, reseal_end, &r) : VS_OK;
+}
+
+/* ------------------------------------------------------------------ what was put off */
+
+static int wanted_run(struct commit_txn *txn, void *ctx)
+{
+    const struct vs_login *login = ctx;
+    struct audit_entry entry = {.vault = login->vault, .operation = "VaultKeyRotate",
+                                .principal = login_name(login),
+                                .detail = "which was put off when a user was removed"};
+    struct generation live;
+    bool begun = false;
+
+    VS_TRY(generation_enter(txn->store, txn->kv, login->vault, login, &live));
+    if (!live.rotation.wanted)
+        return VS_OK;
+    VS_TRY(rotation_begin(txn, login, &live, NULL, &begun));
+    entry.generation = live.number;
+    return begun ? audit_append(txn, &entry) : VS_OK;
+}
+
+int rotation_catch_up(struct vs_store *store, struct vs_login *login,
+                      const struct generation *live)
+{
+    if (live->rotation.resealing)
+        VS_TRY(rotation_finish(store, login));
+    if (!live->rotation.wanted)
+        return VS_OK;
+    VS_TRY(commit_run(store, wanted_run, login));
+    return rotation_finish(store, login);
 }

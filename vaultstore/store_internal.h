@@ -60,6 +60,7 @@ struct generation {
                                                      * 0, whose key it hangs on */
         bool own_index, former_own_index;           /* the epoch has an index key of its own; else
                                                      * (epoch 0, format 2) the first one is in use */
+        bool wanted;            /* somebody was removed when there could be no rotation */
     } rotation;
 };
 
@@ -307,13 +308,17 @@ VS_MUST_USE int login_vault_key(struct vs_store *store, struct kv_txn *txn,
 /* login_keys of that, when the vault key was rotated since the login last looked. VS_REVOKED. */
 VS_MUST_USE int login_rekey(struct vs_store *store, struct kv_txn *txn,
                             const struct vs_login *login, const struct generation *generation);
-/* Begins a rotation without the principal who leaves. Not begun: somebody has no public key yet,
- * having not logged in since format 1, or the rotation before is not at its end. */
+/* Begins a rotation without the principal who leaves. Not begun, but wanted from then on: somebody
+ * has no public key yet, having not logged in since format 1, or the rotation before is not at its
+ * end. */
 VS_MUST_USE int rotation_begin(struct commit_txn *txn, const struct vs_login *login,
                                struct generation *generation, const char *leaving,
                                bool *ret_begun);
 /* Goes on with it, to its end; nothing to do is fine. */
 VS_MUST_USE int rotation_finish(struct vs_store *store, struct vs_login *login);
+/* After a login: whatever is left to do, if it can be done by now. */
+VS_MUST_USE int rotation_catch_up(struct vs_store *store, struct vs_login *login,
+                                  const struct generation *live);
 VS_MUST_USE int principal_get(struct vs_store *store, struct kv_txn *txn, uint32_t generation,
                               struct who who, struct principal *ret_principal);
 VS_MUST_USE int principal_put(struct commit_txn *txn, uint32_t generation, struct who who,

@@ -249,9 +249,9 @@ static int remove_step(struct commit_txn *txn, struct user_change *c)
 
     VS_TRY(rotation_begin(txn, c->login, &c->live, c->who.name, &c->rotated));
     snprintf(c->detail, sizeof(c->detail), "%s, the vault key %s", c->who.name,
-             c->rotated                  ? "is rotated"
-             : c->live.rotation.resealing ? "stays: damaged objects hang on the one before"
-                                          : "stays: not everybody has a public key yet");
+             c->rotated                   ? "is rotated"
+             : c->live.rotation.resealing ? "stays for now: damaged objects hang on the one before"
+                                          : "stays for now: not everybody has a public key yet");
     VS_TRY(grants_clear(txn, c));
     return commit_delete(txn, &key);
 }
@@ -266,8 +266,8 @@ int vs_user_remove(struct vs_store *store, struct vs_login *login, const char *n
         VS_TRY(store_result(store, __func__, rotation_finish(store, login)));
     VS_TRY(user_change(store, __func__, &c));
     if (!c.rotated)
-        store_trace(store, __func__, "%s is removed, but the vault key stays as it is: see the "
-                    "event UserRemove; remove another user once that is mended", name);
+        store_trace(store, __func__, "%s is removed; the vault key is rotated by a later login, "
+                    "see the event UserRemove", name);
     /* done is done: a fault here is traced, and the next login goes on */
     (void)store_result(store, __func__, rotation_finish(store, login));
     return VS_OK;

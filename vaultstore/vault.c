@@ -106,6 +106,7 @@ static void rotation_decode(struct reader *r, struct rotation *rotation)
         return;
     rotation->own_index = get_u8(r) != 0;
     rotation->former_own_index = get_u8(r) != 0;
+    rotation->wanted = get_u8(r) != 0;
 }
 
 static void rotation_encode(struct writer *w, const struct rotation *rotation)
@@ -118,6 +119,7 @@ static void rotation_encode(struct writer *w, const struct rotation *rotation)
     /* from format 3 */
     put_u8(w, rotation->own_index ? 1 : 0);
     put_u8(w, rotation->former_own_index ? 1 : 0);
+    put_u8(w, rotation->wanted ? 1 : 0);
 }
 
 int generation_decode(struct reader *r, uint32_t vault, uint32_t number,
