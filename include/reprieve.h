@@ -396,7 +396,8 @@ struct RPV_FUNCTION_LIST {
     CK_RV (*RPV_ListTombstones)(CK_SLOT_ID slotID, struct RPV_TOMBSTONE *pTombstones,
                                 CK_ULONG *pulCount);
     /* Objects, live or deleted, into a backup; no object: the whole vault, with deleted objects,
-     * policy and users. Needs the backup verb: CKR_ACTION_PROHIBITED. */
+     * policy and users. Needs the backup verb: CKR_ACTION_PROHIBITED. What it holds is marked as
+     * backed up once it is on disk. */
     CK_RV (*RPV_Backup)(CK_SESSION_HANDLE hSession, const CK_OBJECT_HANDLE *phObjects,
                         CK_ULONG ulCount, const struct RPV_BACKUP *pBackup,
                         unsigned long long *pObjects);

@@ -372,8 +372,8 @@ static int backup_run(struct backup *b, uint32_t vault)
         status = backup_tell(b);
     if (status == VS_OK)
         status = backup_snapshot(b, vault, backup_write);
-    if (status == VS_OK)
-        status = backup_mark(b);
+    if (status == VS_OK && b->ask->settle != NULL)
+        status = b->ask->settle(b->ask->ctx);
     if (status != VS_OK && status != VS_REVOKED) {
         struct told told = {.b = b, .status = status};
         int noted = commit_run(b->store, told_run, &told);
@@ -385,15 +385,18 @@ static int backup_run(struct backup *b, uint32_t vault)
 }
 
 int vs_backup(struct vs_store *store, uint32_t vault, struct vs_login *login,
-              const struct vs_backup *backup, uint64_t *ret_objects)
+              const struct vs_backup *backup, uint64_t *ret_objects, bool *ret_marked)
 {
     struct backup b = {.store = store, .login = login, .ask = backup};
     int status = login == NULL ? VS_DENIED : backup_run(&b, vault);
 
     blob_done(&b.blob);
-    free(b.ids.ids);
-    if (status == VS_OK)
+    if (status == VS_OK) {
+        /* the backup is there, and no fault takes it back */
+        *ret_marked = store_result(store, __func__, backup_mark(&b)) == VS_OK;
         *ret_objects = b.ids.n;
+    }
+    free(b.ids.ids);
     return store_result(store, __func__, status);
 }
 
