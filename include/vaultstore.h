@@ -686,7 +686,8 @@ struct vs_backup {
 };
 /*
  * Needs the backup verb; in a vault of the strict profile, for keys outside, the policy verb too.
- * One snapshot, however long it takes and whatever others change meanwhile. The event is on disk
+ * One snapshot, however long it takes and whatever others change meanwhile; but what is purged
+ * meanwhile is left out of a whole vault (of named objects: VS_NOT_FOUND). The event is on disk
  * before the first byte is out; objects are marked as backed up once the last is settled:
  * *ret_marked says whether all could be. VS_POLICY: a key that cannot be used, or a threshold. What
  * has been written when it fails is no blob.
