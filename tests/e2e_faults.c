@@ -123,10 +123,12 @@ static bool files_fit(struct report *report)
 static bool state_fits(struct report *report, bool done)
 {
     unsigned flags = report->operation->flags;
-    char why[256];
+    char why[256] = "";
     if (!report->killed && report->rv == report->operation->wanted && !done &&
-        !(flags & OP_FILES))
-        return wrong(report, "it says that it is done, and it is not");
+        !(flags & OP_FILES)) {
+        state_between(report->now, report->after, report->after, why);
+        return wrong(report, why[0] != '\0' ? why : "it says that it is done, and it is not");
+    }
     if (!state_purged(report->now, why))
         return wrong(report, why);
     if ((flags & OP_FILES) && !files_fit(report))

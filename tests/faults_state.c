@@ -346,21 +346,54 @@ static void wiped_lines(const struct session *s, struct text *t)
     fclose(f);
 }
 
-/* Changes that only the log tells of. */
-static void event_lines(struct session *s, struct text *t)
+/* ------------------------------------------------------------------ the log */
+
+struct tally { char operation[32]; unsigned n; };
+
+/* Uses of keys are not of the operation alone, and written a second later. A host.head half written
+ * is noticed, and made anew. */
+static bool is_beside(const char *operation)
 {
-    static const struct { const char *name; bool counted; } TOLD[] = {
-        {"VaultKeyRotated", true}, {"KeyPurgeApprove", true}, {"StoreMigrate", true},
-        {"RollbackAccept", false},
-    };
-    for (size_t i = 0; i < COUNT_OF(TOLD); i++) {
-        struct RPV_AUDIT_RECORD records[8];
-        struct RPV_AUDIT_QUERY query = {.operation = TOLD[i].name,
-                                        .slotID = CK_UNAVAILABLE_INFORMATION};
-        unsigned long long next;
+    static const char *const beside[] = {"KeyWrap", "KeyUnwrap", "KeyDerive", "KeyExport",
+                                         "HeadLost"};
+    for (size_t i = 0; i < COUNT_OF(beside); i++)
+        if (strcmp(beside[i], operation) == 0)
+            return true;
+    return false;
+}
+
+static void tally_add(struct tally tallies[40], const char *operation)
+{
+    size_t i = 0;
+    while (tallies[i].n > 0 && strcmp(tallies[i].operation, operation) != 0)
+        i++;
+    CHECK(i < 39);
+    snprintf(tallies[i].operation, sizeof(tallies[i].operation), "%s", operation);
+    tallies[i].n++;
+}
+
+/* How many changes of each kind the log tells of: one more exactly when the state is another. Where
+ * there are several transactions, to begin again is on record, too: then only what shows nowhere
+ * else. */
+static void event_lines(struct session *s, unsigned flags, struct text *t)
+{
+    struct RPV_AUDIT_QUERY query = {.slotID = CK_UNAVAILABLE_INFORMATION};
+    struct tally tallies[40] = {{.n = 0}};
+    struct RPV_AUDIT_RECORD records[64];
+    unsigned long long next = 1;
+    while (next != 0) {
         CK_ULONG n = COUNT_OF(records);
+        query.from = next;
         OK(s->vendor->RPV_QueryAudit(&query, records, &n, &next));
-        line(t, "event %s %lu\n", TOLD[i].name, TOLD[i].counted ? n : n > 0);
+        for (CK_ULONG i = 0; i < n; i++)
+            if (records[i].bSuccess && !is_beside(records[i].operation))
+                tally_add(tallies, records[i].operation);
+    }
+    for (size_t i = 0; tallies[i].n > 0; i++) {
+        if (!(flags & OP_STEPS))
+            line(t, "event %s %u\n", tallies[i].operation, tallies[i].n);
+        else if (strcmp(tallies[i].operation, "RollbackAccept") == 0)
+            line(t, "event %s\n", tallies[i].operation);
     }
     CK_ULONG due = 0;
     OK(s->vendor->RPV_ListRotations(s->h->slot, NULL, &due));
@@ -438,7 +471,7 @@ void state_text(struct session *s, unsigned flags, char ret_text[FAULTS_TEXT])
         line(&t, "SO PIN %d\n", pin_of(s, NULL, SO_PINS, COUNT_OF(SO_PINS)));
     tombstone_lines(s, &t);
     wiped_lines(s, &t);
-    event_lines(s, &t);
+    event_lines(s, flags, &t);
     promise_audit(s->h);
 }
 
