@@ -285,7 +285,7 @@ struct RPV_BACKUP_INFO {
     char serial[17], label[33];  /* of the vault */
     CK_ULONG ulGeneration;
     CK_BBOOL bWhole;             /* vault, else some objects */
-    unsigned long long objects;
+    unsigned long long objects;  /* when it was begun: those purged meanwhile are not in it */
     unsigned long long auditSeq; /* the head of the audit chain then */
     char auditHash[65];
     CK_ULONG ulThreshold, ulKeys;
@@ -401,7 +401,9 @@ struct RPV_FUNCTION_LIST {
     CK_RV (*RPV_ListTombstones)(CK_SLOT_ID slotID, struct RPV_TOMBSTONE *pTombstones,
                                 CK_ULONG *pulCount);
     /* Objects, live or deleted, into a backup; no object: the whole vault, with deleted objects,
-     * policy and users. Needs the backup verb: CKR_ACTION_PROHIBITED. */
+     * policy and users. Needs the backup verb: CKR_ACTION_PROHIBITED. One state of the vault,
+     * whatever others change meanwhile; what they purge is left out, and *pObjects says how many
+     * objects are in it. They are marked as backed up once it is on disk. */
     CK_RV (*RPV_Backup)(CK_SESSION_HANDLE hSession, const CK_OBJECT_HANDLE *phObjects,
                         CK_ULONG ulCount, const struct RPV_BACKUP *pBackup,
                         unsigned long long *pObjects);

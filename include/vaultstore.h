@@ -694,18 +694,24 @@ struct vs_backup {
     const struct vs_blob_key *keys;  /* public; n_keys 0: the vault's own backup key */
     size_t n_keys;
     uint32_t threshold;              /* 0: 1, every key opens it alone */
-    int fd;                          /* written from where it is; the caller syncs */
+    int fd;                          /* written from where it is */
     vs_progress_fn *progress;        /* may be NULL */
+    /* All is written: the caller syncs it, and puts it where it belongs; other than VS_OK fails
+     * the backup. May be NULL. */
+    int (*settle)(void *ctx);
     void *ctx;
 };
 /*
  * Needs the backup verb; in a vault of the strict profile, for keys outside, the policy verb too.
- * One snapshot, however long it takes and whatever others change meanwhile. The event is on disk
- * before the first byte is out; objects are marked as backed up after the last. VS_POLICY: a key
- * that cannot be used, or a threshold. What has been written when it fails is no blob.
+ * One snapshot, however long it takes and whatever others change meanwhile; but what is purged
+ * meanwhile is left out of a whole vault (of named objects: VS_NOT_FOUND). The event is on disk
+ * before the first byte is out; objects are marked as backed up once the last is settled:
+ * *ret_marked says whether all could be. VS_POLICY: a key that cannot be used, or a threshold. What
+ * has been written when it fails is no blob.
  */
 VS_MUST_USE int vs_backup(struct vs_store *store, uint32_t vault, struct vs_login *login,
-                          const struct vs_backup *backup, uint64_t *ret_objects);
+                          const struct vs_backup *backup, uint64_t *ret_objects,
+                          bool *ret_marked);
 
 struct vs_blob_info {
     uint32_t format;

@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "text.h"
@@ -20,6 +19,7 @@ struct blob_call {
     struct vs_blob_key keys[VS_BLOB_KEYS_MAX];
     struct attr_set *attrs;      /* of the object being restored */
     struct secret bytes, joined;
+    struct out_file *out;        /* of a backup */
 };
 
 static void blob_call_auto(struct blob_call *b)
@@ -80,11 +80,18 @@ static CK_RV blob_status(int status, const char *what)
 
 /* ------------------------------------------------------------------ backup */
 
-/* A file that is there only once it is whole. */
-struct out_file { char temporary[PATH_SIZE]; int fd; };
+/* A file that is there only once it is whole and synced. */
+struct out_file {
+    const char *path;            /* NULL: the application's own descriptor */
+    char temporary[PATH_SIZE];
+    int fd;
+    CK_RV rv;                    /* why it could not be settled */
+};
 
 static void out_file_auto(struct out_file *out)
 {
+    if (!out->path)
+        return;
     if (out->fd >= 0)
         close(out->fd);
     if (out->temporary[0] != 0)
@@ -98,11 +105,13 @@ static CK_RV io_fail(const char *path)
                       "%s: %s", path, strerror(error));
 }
 
-static CK_RV out_open(const char *path, struct out_file *out)
+static CK_RV out_open(struct out_file *out)
 {
-    if (access(path, F_OK) == 0)
-        return trace_fail(CKR_FUNCTION_REJECTED, "%s exists", path);
-    if (snprintf(out->temporary, PATH_SIZE, "%s.XXXXXX", path) >= PATH_SIZE) {
+    if (!out->path)
+        return CKR_OK;
+    if (access(out->path, F_OK) == 0)
+        return trace_fail(CKR_FUNCTION_REJECTED, "%s exists", out->path);
+    if (snprintf(out->temporary, PATH_SIZE, "%s.XXXXXX", out->path) >= PATH_SIZE) {
         out->temporary[0] = 0;
         return trace_fail(CKR_ARGUMENTS_BAD, "the path is too long");
     }
@@ -110,18 +119,39 @@ static CK_RV out_open(const char *path, struct out_file *out)
     if (out->fd >= 0)
         return CKR_OK;
     out->temporary[0] = 0;
-    return io_fail(path);
+    return io_fail(out->path);
 }
 
-static CK_RV out_close(const char *path, struct out_file *out)
+/* The name is on disk, too. */
+static CK_RV directory_sync(const char *path)
 {
-    if (fsync(out->fd) != 0)
-        return io_fail(path);
-    /* a link, not a rename: what came to be there meanwhile is not overwritten */
-    if (syscall(SYS_renameat2, AT_FDCWD, out->temporary, AT_FDCWD, path, 1u /* NOREPLACE */) != 0)
-        return io_fail(path);
+    char dir[PATH_SIZE];
+    const char *slash = strrchr(path, '/');
+    int len = slash == path ? 1 : slash ? (int)(slash - path) : 1;
+    snprintf(dir, sizeof(dir), "%.*s", len, slash ? path : ".");
+    int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return io_fail(dir);
+    CK_RV rv = fsync(fd) == 0 ? CKR_OK : io_fail(dir);
+    close(fd);
+    return rv;
+}
+
+static CK_RV out_settle(struct out_file *out)
+{
+    /* what cannot be synced, a pipe, is the application's affair */
+    if (fsync(out->fd) != 0 && (out->path || (errno != EINVAL && errno != EROFS)))
+        return io_fail(out->path ? out->path : "the descriptor");
+    if (!out->path)
+        return CKR_OK;
+    /* not over what came to be there meanwhile */
+    if (renameat2(AT_FDCWD, out->temporary, AT_FDCWD, out->path, RENAME_NOREPLACE) != 0)
+        return io_fail(out->path);
     out->temporary[0] = 0;
-    return CKR_OK;
+    CK_RV rv = directory_sync(out->path);
+    if (rv != CKR_OK)
+        unlink(out->path);
+    return rv;
 }
 
 static CK_RV backup_ids(struct call *call, const CK_OBJECT_HANDLE *handles, CK_ULONG n,
@@ -137,11 +167,12 @@ static CK_RV backup_ids(struct call *call, const CK_OBJECT_HANDLE *handles, CK_U
     return CKR_OK;
 }
 
-static CK_RV backup_run(struct call *call, struct vs_backup *ask, uint64_t *done)
+static CK_RV backup_run(struct call *call, struct vs_backup *ask, uint64_t *done, bool *marked)
 {
     struct slot *slot = call->session->slot;
     pthread_rwlock_rdlock(&slot->lock);
-    int status = vs_backup(module_state()->store, (uint32_t)slot->id, slot->login, ask, done);
+    int status = vs_backup(module_state()->store, (uint32_t)slot->id, slot->login, ask, done,
+                           marked);
     pthread_rwlock_unlock(&slot->lock);
     if (status == VS_POLICY)
         return trace_fail(CKR_ARGUMENTS_BAD, "a key that cannot be used (RSA of 2048 bits and "
@@ -150,21 +181,31 @@ static CK_RV backup_run(struct call *call, struct vs_backup *ask, uint64_t *done
     return blob_status(status, "backup");
 }
 
-static CK_RV backup_to(struct call *call, const struct RPV_BACKUP *in, struct vs_backup *ask,
-                       unsigned long long *objects)
+static int settle(void *ctx)
 {
-    AUTO(out_file) struct out_file out = {.fd = -1};
+    struct blob_call *b = ctx;
+    b->out->rv = out_settle(b->out);
+    return b->out->rv == CKR_OK ? VS_OK : VS_E_IO;
+}
+
+static CK_RV backup_to(struct call *call, const struct RPV_BACKUP *in, struct blob_call *b,
+                       struct vs_backup *ask, unsigned long long *objects)
+{
+    AUTO(out_file) struct out_file out = {.path = in->pPath, .fd = in->pPath ? -1 : in->fd,
+                                          .rv = CKR_OK};
     uint64_t done = 0;
-    ask->fd = in->fd;
-    if (in->pPath) {
-        TRY(out_open(in->pPath, &out));
-        ask->fd = out.fd;
-    }
-    TRY(backup_run(call, ask, &done));
-    if (in->pPath)
-        TRY(out_close(in->pPath, &out));
+    TRY(out_open(&out));
+    b->out = &out;
+    ask->fd = out.fd;
+    bool marked = true;
+    CK_RV rv = backup_run(call, ask, &done, &marked);
+    if (out.rv != CKR_OK)
+        return out.rv;
+    TRY(rv);
     *objects = done;
-    return CKR_OK;
+    return marked ? CKR_OK
+                  : trace_fail(CKR_OK, "the backup is whole; not everything in it could be marked "
+                                       "as backed up");
 }
 
 static CK_RV backup(struct call *call, const CK_OBJECT_HANDLE *handles, CK_ULONG n,
@@ -181,10 +222,10 @@ static CK_RV backup(struct call *call, const CK_OBJECT_HANDLE *handles, CK_ULONG
         return CKR_HOST_MEMORY;
     struct vs_backup ask = {.ids = ids, .n_ids = n, .keys = b.keys, .n_keys = in->ulKeys,
                             .threshold = (uint32_t)in->ulThreshold, .progress = progress_out,
-                            .ctx = &b};
+                            .settle = settle, .ctx = &b};
     CK_RV rv = backup_ids(call, handles, n, ids);
     if (rv == CKR_OK)
-        rv = backup_to(call, in, &ask, objects);
+        rv = backup_to(call, in, &b, &ask, objects);
     free(ids);
     return rv;
 }

@@ -142,4 +142,9 @@ int rename(const char *from, const char *to)
     return CALL(syscall(SYS_rename, from, to));
 }
 
+int renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags)
+{
+    return CALL(syscall(SYS_renameat2, from_dir, from, to_dir, to, flags));
+}
+
 #pragma GCC visibility pop

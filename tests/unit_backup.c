@@ -141,12 +141,14 @@ static int blob_make(struct fixture *f, const struct vs_backup *ask, uint64_t *r
 {
     struct vs_backup backup = *ask;
     char path[128];
+    bool marked;
     int status;
 
     snprintf(path, sizeof(path), "%s/blob", f->dir);
     backup.fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     assert_true(backup.fd >= 0);
-    status = vs_backup(f->store, 0, f->user, &backup, ret_n);
+    status = vs_backup(f->store, 0, f->user, &backup, ret_n, &marked);
+    assert_true(status != VS_OK || marked);
     close(backup.fd);
     return status;
 }
@@ -500,11 +502,12 @@ static void one_object_and_who_may(void **state)
     struct vs_backup ask = {.ids = &three.private, .n_ids = 1};
     struct vs_header header;
     struct vs_id none = {{1}};
+    bool marked;
     uint64_t n;
 
     ask.fd = blob_fd(f, O_RDWR | O_CREAT);
-    assert_status(vs_backup(f->store, 0, f->so, &ask, &n), VS_DENIED);
-    assert_status(vs_backup(f->store, 0, NULL, &ask, &n), VS_DENIED);
+    assert_status(vs_backup(f->store, 0, f->so, &ask, &n, &marked), VS_DENIED);
+    assert_status(vs_backup(f->store, 0, NULL, &ask, &n, &marked), VS_DENIED);
     close(ask.fd);
     assert_ok(blob_make(f, &ask, &n));
     assert_int_equal(n, 1);

@@ -32,6 +32,7 @@ struct backup {
     struct kv_txn *txn;           /* the snapshot */
     struct generation live;
     struct id_list ids;
+    uint64_t written;             /* of them: what is purged meanwhile is left out */
     struct blob blob;
 };
 
@@ -214,12 +215,25 @@ static int write_record(struct backup *b, const struct object_record *record,
     return status;
 }
 
-static int progress_tell(struct backup *b, uint64_t done, const struct vs_header *header)
+static int progress_tell(struct backup *b, uint64_t done, const struct vs_header *header,
+                         int status)
 {
-    const struct vs_progress progress = {.done = done, .total = b->ids.n, .object = header};
+    const struct vs_progress progress = {.done = done, .total = b->ids.n, .object = header,
+                                         .status = status};
 
     return b->ask->progress != NULL && b->ask->progress(b->ask->ctx, &progress) != 0 ? VS_END
                                                                                       : VS_OK;
+}
+
+/* The snapshot has the record of what another process purges meanwhile, and the slot is gone:
+ * VS_NOT_FOUND. A slot read while it was being overwritten is neither: then once more. */
+static int open_or_gone(struct backup *b, const struct object_record *record, uint8_t **ret_attrs,
+                        size_t *ret_len)
+{
+    int status = object_open(b->store, b->login, record, ret_attrs, ret_len);
+
+    return status == VS_E_CORRUPT ? object_open(b->store, b->login, record, ret_attrs, ret_len)
+                                  : status;
 }
 
 static int write_object(struct backup *b, size_t i)
@@ -230,11 +244,15 @@ static int write_object(struct backup *b, size_t i)
     int status;
 
     VS_TRY(object_load(b->store, b->txn, &b->ids.ids[i], &record));
-    VS_TRY(object_open(b->store, b->login, &record, &attrs, &len));
+    status = open_or_gone(b, &record, &attrs, &len);
+    if (status == VS_NOT_FOUND && b->ask->n_ids == 0)
+        return progress_tell(b, i + 1, &record.header, VS_NOT_FOUND);
+    VS_TRY(status);
     status = write_record(b, &record, attrs, len);
     vs_secret_free(attrs, len + 1);
     VS_TRY(status);
-    return progress_tell(b, i + 1, &record.header);
+    b->written++;
+    return progress_tell(b, i + 1, &record.header, VS_OK);
 }
 
 static int write_end(struct backup *b)
@@ -244,7 +262,7 @@ static int write_end(struct backup *b)
 
     writer_init(&w, plain, sizeof(plain));
     put_u8(&w, BLOB_END);
-    put_u64(&w, b->ids.n);
+    put_u64(&w, b->written);
     return blob_write(&b->blob, plain, w.len, true);
 }
 
@@ -278,6 +296,7 @@ static int backup_write(struct backup *b)
     VS_TRY(write_generation(b));
     if (b->ask->n_ids == 0)
         VS_TRY(write_principals(b));
+    b->written = 0;
     for (size_t i = 0; i < b->ids.n; i++)
         VS_TRY(write_object(b, i));
     return write_end(b);
@@ -369,8 +388,8 @@ static int backup_run(struct backup *b, uint32_t vault)
         status = backup_tell(b);
     if (status == VS_OK)
         status = backup_snapshot(b, vault, backup_write);
-    if (status == VS_OK)
-        status = backup_mark(b);
+    if (status == VS_OK && b->ask->settle != NULL)
+        status = b->ask->settle(b->ask->ctx);
     if (status != VS_OK && status != VS_REVOKED) {
         struct told told = {.b = b, .status = status};
         int noted = commit_run(b->store, told_run, &told);
@@ -382,15 +401,18 @@ static int backup_run(struct backup *b, uint32_t vault)
 }
 
 int vs_backup(struct vs_store *store, uint32_t vault, struct vs_login *login,
-              const struct vs_backup *backup, uint64_t *ret_objects)
+              const struct vs_backup *backup, uint64_t *ret_objects, bool *ret_marked)
 {
     struct backup b = {.store = store, .login = login, .ask = backup};
     int status = login == NULL ? VS_DENIED : backup_run(&b, vault);
 
     blob_done(&b.blob);
+    if (status == VS_OK) {
+        /* the backup is there, and no fault takes it back */
+        *ret_marked = store_result(store, __func__, backup_mark(&b)) == VS_OK;
+        *ret_objects = b.written;
+    }
     free(b.ids.ids);
-    if (status == VS_OK)
-        *ret_objects = b.ids.n;
     return store_result(store, __func__, status);
 }
 

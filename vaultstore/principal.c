@@ -195,7 +195,13 @@ int principal_unwrap(struct vs_store *store, const struct generation *generation
     size_t label_len = wrap_label(generation, who, label);
     int status;
 
-    VS_TRY(keyslots_read(store->slots, generation->slot, slot.b));
+    status = keyslots_read(store->slots, generation->slot, slot.b);
+    if (status == VS_NOT_FOUND) {
+        store_trace(store, __func__, "generation %u was purged: the database is an older copy, and "
+                    "no PIN opens it", (unsigned)generation->number);
+        return VS_E_CORRUPT;
+    }
+    VS_TRY(status);
     VS_TRY(seal_scrypt(store->sealer, pin, pin_len, principal->salt, principal->log_n,
                        stretched.b));
     VS_TRY(wrap_key(store, slot.b, stretched.b, label, label_len, &key));

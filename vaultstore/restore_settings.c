@@ -11,17 +11,29 @@
 #define AT_NUMBER (AT_WRAPPED + PRINCIPAL_WRAPPED)
 #define AT_VERBS (AT_NUMBER + PRINCIPAL_NUMBER)
 #define AT_CREATED_BY (AT_VERBS + 12u)
-#define USERS_MAX 1024u
 
-/* A named principal, or a grant, as it lies in the blob. */
+/* A named principal as it lies in the blob. */
 struct user_record {
-    const struct vs_login *login;
-    const uint8_t *place;         /* of the key, what follows the generation */
-    size_t place_len;
+    char name[VS_USER_NAME_MAX + 1];
     uint8_t body[SCHEMA_BODY_MAX];
     size_t body_len;
-    bool put;
 };
+
+struct grant_record { uint8_t number[PRINCIPAL_NUMBER]; struct vs_id id; uint32_t verbs; };
+
+/* All of the blob's: a user and its grants go in together, so that a restore cut short and done
+ * again leaves nobody with half of them. */
+struct people {
+    struct user_record *users;
+    struct grant_record *grants;
+    size_t n_users, n_grants, cap_users, cap_grants;
+};
+
+static void people_auto(struct people *people)
+{
+    free(people->users);
+    free(people->grants);
+}
 
 static uint32_t u32_at(const uint8_t *data)
 {
@@ -31,6 +43,85 @@ static uint32_t u32_at(const uint8_t *data)
     return get_u32(&r);
 }
 
+/* ------------------------------------------------------------------ out of the blob */
+
+/* Room for one more. */
+static int people_room(void **list, size_t n, size_t *cap, size_t size)
+{
+    size_t more = *cap == 0 ? 16 : *cap * 2;
+    void *bigger;
+
+    if (n < *cap)
+        return VS_OK;
+    bigger = realloc(*list, more * size);
+    if (bigger == NULL)
+        return VS_E_NOMEM;
+    *list = bigger;
+    *cap = more;
+    return VS_OK;
+}
+
+static int user_read(struct people *people, const uint8_t *name, size_t name_len,
+                     const uint8_t *body, size_t body_len)
+{
+    struct user_record *user;
+    void *list = people->users;
+    int status = people_room(&list, people->n_users, &people->cap_users, sizeof(*user));
+
+    people->users = list;
+    VS_TRY(status);
+    user = &people->users[people->n_users];
+    memset(user, 0, sizeof(*user));
+    if (name_len > VS_USER_NAME_MAX || body_len > sizeof(user->body) || body_len < AT_VERBS + 4)
+        return VS_E_CORRUPT;
+    memcpy(user->name, name, name_len);
+    memcpy(user->body, body, body_len);
+    user->body_len = body_len;
+    people->n_users++;
+    return user_name_fits(user->name) ? VS_OK : VS_E_CORRUPT;
+}
+
+static int grant_read(struct people *people, const uint8_t *place, size_t place_len,
+                      const uint8_t *body, size_t body_len)
+{
+    struct grant_record *grant;
+    void *list = people->grants;
+    int status = people_room(&list, people->n_grants, &people->cap_grants, sizeof(*grant));
+
+    people->grants = list;
+    VS_TRY(status);
+    grant = &people->grants[people->n_grants];
+    if (place_len != sizeof(grant->number) + sizeof(grant->id) || body_len != 4)
+        return VS_E_CORRUPT;
+    memcpy(grant->number, place, sizeof(grant->number));
+    memcpy(grant->id.b, place + sizeof(grant->number), sizeof(grant->id.b));
+    grant->verbs = u32_at(body);
+    people->n_grants++;
+    return VS_OK;
+}
+
+static int principal_read(struct people *people, struct reader *r)
+{
+    size_t place_len, body_len;
+    const uint8_t *place = get_bytes(r, &place_len), *body = get_bytes(r, &body_len);
+
+    if (!reader_end(r) || place_len < 2)
+        return VS_E_CORRUPT;
+    if (place[0] == PRINCIPAL_NAMED)
+        return user_read(people, place + 1, place_len - 1, body, body_len);
+    return place[0] == PRINCIPAL_GRANT
+               ? grant_read(people, place + 1, place_len - 1, body, body_len) : VS_E_CORRUPT;
+}
+
+/* ------------------------------------------------------------------ into the vault */
+
+struct user_put {
+    const struct vs_login *login;
+    const struct people *people;
+    const struct user_record *user;
+    bool put;
+};
+
 /* Without its PIN and its pair: they opened the vault it was in, and who was removed stays outside
  * until somebody gives out a new one. */
 static int user_lock(struct user_record *user, const struct generation *live)
@@ -38,7 +129,7 @@ static int user_lock(struct user_record *user, const struct generation *live)
     struct writer w;
     size_t end = AT_CREATED_BY + 4;
 
-    if (user->body_len < end || user->place_len > 1 + VS_USER_NAME_MAX)
+    if (user->body_len < end)
         return VS_E_CORRUPT;
     end += u32_at(user->body + AT_CREATED_BY);
     if (user->body_len < end)
@@ -50,104 +141,83 @@ static int user_lock(struct user_record *user, const struct generation *live)
     return VS_OK;
 }
 
+static int grants_put(struct commit_txn *txn, const struct people *people, uint32_t generation,
+                      const uint8_t number[PRINCIPAL_NUMBER])
+{
+    for (size_t i = 0; i < people->n_grants; i++) {
+        const struct grant_record *grant = &people->grants[i];
+        struct key key = key_grant(generation, number, &grant->id);
+        uint8_t body[4];
+        struct writer w;
+
+        if (memcmp(grant->number, number, PRINCIPAL_NUMBER) != 0)
+            continue;
+        writer_init(&w, body, sizeof(body));
+        put_u32(&w, grant->verbs);
+        VS_TRY(trusted_put(txn, &key, &w));
+    }
+    return VS_OK;
+}
+
+static int user_enter(struct commit_txn *txn, const struct user_put *put,
+                      struct generation *ret_live)
+{
+    uint32_t verbs = 0;
+
+    VS_TRY(generation_enter(txn->store, txn->kv, put->login->vault, put->login, ret_live));
+    VS_TRY(login_verbs(txn->store, txn->kv, put->login, NULL, &verbs));
+    if (!(verbs & VS_VERB_POLICY))
+        return VS_DENIED;
+    if (ret_live->lock >= GENERATION_READ_ONLY)
+        return VS_LOCKED;
+    return put->login->role != VS_ROLE_SO && (u32_at(put->user->body + AT_VERBS) & ~verbs) != 0
+               ? VS_DENIED : VS_OK;
+}
+
 static int user_put(struct commit_txn *txn, void *ctx)
 {
-    struct user_record *user = ctx;
-    struct audit_entry entry = {.vault = user->login->vault, .operation = "UserAdd",
-                                .principal = login_name(user->login)};
+    struct user_put *put = ctx;
+    struct user_record user = *put->user;
+    struct audit_entry entry = {.vault = put->login->vault, .operation = "UserAdd",
+                                .principal = login_name(put->login)};
     struct generation live;
     struct kv_slice value;
     char detail[96];
     struct key key;
-    uint32_t verbs = 0;
     struct writer w;
     int status;
 
-    user->put = false;
-    VS_TRY(generation_enter(txn->store, txn->kv, user->login->vault, user->login, &live));
-    VS_TRY(login_verbs(txn->store, txn->kv, user->login, NULL, &verbs));
-    if (!(verbs & VS_VERB_POLICY))
-        return VS_DENIED;
-    if (live.lock >= GENERATION_READ_ONLY)
-        return VS_LOCKED;
-    key = key_principals(live.number);
-    if (user->place_len + key.len > sizeof(key.b))
-        return VS_E_CORRUPT;
-    memcpy(key.b + key.len, user->place, user->place_len);
-    key.len += user->place_len;
+    put->put = false;
+    VS_TRY(user_enter(txn, put, &live));
+    key = key_named(live.number, user.name);
     status = kv_get(txn->kv, key.b, key.len, &value);
     if (status != VS_NOT_FOUND)
         return status;            /* there is one of that name: it stays as it is */
-    if (user->place[0] == PRINCIPAL_NAMED) {
-        VS_TRY(user_lock(user, &live));
-        if (user->login->role != VS_ROLE_SO && (u32_at(user->body + AT_VERBS) & ~verbs) != 0)
-            return VS_DENIED;
-    }
-    writer_init(&w, user->body, sizeof(user->body));
-    w.len = user->body_len;
+    VS_TRY(user_lock(&user, &live));
+    writer_init(&w, user.body, sizeof(user.body));
+    w.len = user.body_len;
     VS_TRY(trusted_put(txn, &key, &w));
-    user->put = true;
-    if (user->place[0] != PRINCIPAL_NAMED)
-        return VS_OK;
-    snprintf(detail, sizeof(detail), "%.*s restored, without a PIN", (int)user->place_len - 1,
-             (const char *)user->place + 1);
+    VS_TRY(grants_put(txn, put->people, live.number, user.body + AT_NUMBER));
+    put->put = true;
+    snprintf(detail, sizeof(detail), "%s restored, without a PIN", user.name);
     entry.generation = live.number;
     entry.detail = detail;
     return audit_append(txn, &entry);
 }
 
-/* The numbers of those that were put: only they get their grants. */
-struct numbers { uint8_t b[USERS_MAX][PRINCIPAL_NUMBER]; size_t n; };
-
-static bool grant_fits(const struct user_record *grant, const struct numbers *numbers)
+static int user_restore(struct vs_store *store, struct vs_login *login,
+                        const struct people *people, const struct user_record *user, bool dry_run,
+                        uint64_t *done)
 {
-    for (size_t i = 0; i < numbers->n; i++)
-        if (memcmp(grant->place + 1, numbers->b[i], PRINCIPAL_NUMBER) == 0)
-            return true;
-    return false;
-}
+    struct user_put put = {.login = login, .people = people, .user = user};
 
-static int user_read(struct reader *body, struct user_record *user)
-{
-    const uint8_t *bytes;
-
-    user->place = get_bytes(body, &user->place_len);
-    bytes = get_bytes(body, &user->body_len);
-    if (!reader_end(body) || user->place_len < 2 || user->body_len > sizeof(user->body))
-        return VS_E_CORRUPT;
-    if (user->place[0] == PRINCIPAL_GRANT &&
-        (user->place_len != 1 + PRINCIPAL_NUMBER + sizeof(struct vs_id) || user->body_len != 4))
-        return VS_E_CORRUPT;
-    memcpy(user->body, bytes, user->body_len);
-    return VS_OK;
-}
-
-static int user_restore(struct vs_store *store, struct vs_login *login, struct reader *body,
-                        const struct vs_restore *ask, struct numbers *numbers, uint64_t *done)
-{
-    struct user_record user = {.login = login};
-    char name[VS_USER_NAME_MAX + 1] = "";
-
-    VS_TRY(user_read(body, &user));
-    if (user.place[0] == PRINCIPAL_GRANT) {
-        if (!grant_fits(&user, numbers) || ask->dry_run)
-            return VS_OK;
-        return commit_run(store, user_put, &user);
-    }
-    if (user.place[0] != PRINCIPAL_NAMED || user.place_len - 1 > VS_USER_NAME_MAX)
-        return VS_E_CORRUPT;
-    memcpy(name, user.place + 1, user.place_len - 1);
-    if (!user_name_fits(name) || user.body_len < AT_VERBS + 4)
-        return VS_E_CORRUPT;
-    if (ask->dry_run) {
-        int status = vs_user_exists(store, login->vault, name);
+    if (dry_run) {
+        int status = vs_user_exists(store, login->vault, user->name);
         *done += status == VS_NOT_FOUND ? 1 : 0;
         return status == VS_NOT_FOUND ? VS_OK : status;
     }
-    VS_TRY(commit_run(store, user_put, &user));
-    *done += user.put ? 1 : 0;
-    if (user.put && numbers->n < USERS_MAX)
-        memcpy(numbers->b[numbers->n++], user.body + AT_NUMBER, PRINCIPAL_NUMBER);
+    VS_TRY(commit_run(store, user_put, &put));
+    *done += put.put ? 1 : 0;
     return VS_OK;
 }
 
@@ -163,22 +233,22 @@ static int policy_restore(struct vs_store *store, uint32_t vault, struct vs_logi
 int restore_settings(struct vs_store *store, uint32_t vault, struct vs_login *login,
                      struct blob *blob, const struct vs_restore *ask, uint64_t *ret_restored)
 {
-    struct numbers *numbers = calloc(1, sizeof(*numbers));
+    AUTO(people) struct people people = {.n_users = 0};
     enum blob_record kind;
     uint64_t done = 0;
     struct reader body;
-    int status = numbers == NULL ? VS_E_NOMEM
-                 : vs_login_verbs(login) & VS_VERB_POLICY ? VS_OK : VS_DENIED;
+    int status = vs_login_verbs(login) & VS_VERB_POLICY ? VS_OK : VS_DENIED;
 
     while (status == VS_OK && (status = blob_read(blob, &body, &kind)) == VS_OK) {
         if (kind == BLOB_GENERATION)
             status = policy_restore(store, vault, login, &body, ask);
         else if (kind == BLOB_PRINCIPAL)
-            status = user_restore(store, login, &body, ask, numbers, &done);
+            status = principal_read(&people, &body);
     }
-    free(numbers);
     if (status != VS_END)
         return status;
+    for (size_t i = 0; i < people.n_users; i++)
+        VS_TRY(user_restore(store, login, &people, &people.users[i], ask->dry_run, &done));
     *ret_restored = done;
     return VS_OK;
 }

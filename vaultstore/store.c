@@ -494,6 +494,25 @@ static struct vs_store *store_new(const struct vs_options *options)
     return store;
 }
 
+/* A disk that ran full when the store was made can leave half of LMDB's first two pages: nothing is
+ * in it, and LMDB would not open it. A store that ever had something has its mark. */
+static int data_unfinished(const struct vs_store *store, const char *data, const char *configured)
+{
+    char key[PATH_MAX], head[PATH_MAX];
+    struct stat st;
+
+    if (stat(data, &st) != 0)
+        return errno == ENOENT ? VS_OK : file_fault(store, "look at", data);
+    if (st.st_size == 0 || st.st_size >= 2 * sysconf(_SC_PAGESIZE))
+        return VS_OK;
+    VS_TRY(configured != NULL ? path_join(configured, "", key)
+                              : path_join(store->path, "/host.key", key));
+    VS_TRY(head_path(key, head, sizeof(head)));
+    if (access(head, F_OK) == 0)
+        return VS_OK;
+    return truncate(data, 0) == 0 ? VS_OK : file_fault(store, "truncate", data);
+}
+
 static int store_open_files(struct vs_store *store, const struct vs_options *options)
 {
     AUTO(open_lock) struct open_lock lock = {.fd = -1};
@@ -510,6 +529,7 @@ static int store_open_files(struct vs_store *store, const struct vs_options *opt
     VS_TRY(seal_random(store->sealer, &store->correlation, sizeof(store->correlation)));
     VS_TRY(host_key_load(store, options->host_key_path));
     fresh = access(data, F_OK) != 0;
+    VS_TRY(data_unfinished(store, data, options->host_key_path));
     VS_TRY(kv_open(store->path, options->map_size != 0 ? options->map_size : MAP_SIZE_DEFAULT,
                    &store->kv));
     VS_TRY(keyslots_open(slots, store->sealer, &store->slots));
