@@ -57,7 +57,7 @@ no_pin() {
 # ---------------------------------------------------------------- usage
 
 tap_ok 'help lists the commands' says 'vault generations' rpv --help
-tap_ok 'help explains a command' says 'retention_days' rpv vault policy --help
+tap_ok 'help explains a command' says 'retention_days' rpv policy set --help
 tap_ok 'help tells the exit codes' says '5 login' rpv recover --help
 tap_ok 'half a command shows its commands' says 'vault create' rpv vault
 tap_ok 'no command: 2' status_of 2
@@ -81,14 +81,18 @@ tap_ok 'vault list is JSON' json_ok vault list
 tap_ok 'vault show is JSON' json_ok vault show
 tap_ok 'store show' says "$tap_dir/store" rpv store show
 tap_ok 'policy, dry: says what would change' says 'would change in 1' \
-    rpv vault policy --set retention_days=7 --dry-run
-tap_ok 'policy, dry: nothing changed' says 'retention_days  *30' rpv vault policy
-tap_ok 'policy changes' rpv vault policy --set retention_days=40 --set pin_tries=20
-tap_ok 'policy has changed' says 'retention_days  *40' rpv vault policy
-tap_ok 'policy is JSON' json_ok vault policy --set retention_days=41 --dry-run
-tap_ok 'purge protection off: refused' status_of 4 vault policy --set purge_protection=no
-tap_ok 'an unknown rule: 2' status_of 2 vault policy --set fun=yes
-tap_ok 'a rule out of range fails' status_of 1 vault policy --set retention_days=1000
+    rpv policy set retention_days=7 --dry-run
+tap_ok 'policy, dry: from what to what' says 'retention_days  *30  *7$' \
+    rpv policy set retention_days=7 --dry-run
+tap_ok 'policy, dry: nothing changed' says 'retention_days  *30' rpv policy show
+tap_ok 'policy changes' rpv policy set retention_days=40 pin_tries=20
+tap_ok 'policy has changed' says 'retention_days  *40' rpv policy show
+tap_ok 'policy is JSON' json_ok policy set retention_days=41 --dry-run
+tap_ok 'and shown' json_ok policy show
+tap_ok 'there is one way to it: 2' status_of 2 vault policy
+tap_ok 'purge protection off: refused' status_of 4 policy set purge_protection=no
+tap_ok 'an unknown rule: 2' status_of 2 policy set fun=yes
+tap_ok 'a rule out of range fails' status_of 1 policy set retention_days=1000
 tap_ok 'a second vault' rpv vault create --label second --set purge_protection=no
 tap_ok 'which vault? 3' status_of 3 list
 tap_ok 'which vault? says the candidates' says 'second' rpv list

@@ -18,11 +18,11 @@ rpv() {
     "$reprieve" "$@" </dev/null
 }
 
-# rpv_as NAME:PIN ARG...
+# rpv_as NAME PIN ARG...
 rpv_as() {
-    as_pin=$1
-    shift
-    REPRIEVE_PIN=$as_pin "$reprieve" "$@" </dev/null
+    as_name=$1 as_pin=$2
+    shift 2
+    REPRIEVE_PIN=$as_pin "$reprieve" --user "$as_name" "$@" </dev/null
 }
 
 # as NAME:PIN ARG...: pkcs11-tool, logged in so
@@ -92,10 +92,10 @@ tap_fails 'the former one is none now' as alice:first-pin --list-objects
 tap_ok 'the new one is' as alice:second-pin --list-objects
 tap_ok 'the SO gives another' rpv user pin alice
 tap_ok 'which is the one' as alice:first-pin --list-objects
-tap_fails 'alice may not make users' rpv_as alice:first-pin user add --user eve sign
+tap_fails 'alice may not make users' rpv_as alice first-pin user add eve sign
 tap_ok 'an administrator may' rpv user add root2 administrator
-tap_ok 'as user' rpv_as root2:first-pin user add --user eve sign
-tap_ok 'eve is removed' rpv_as root2:first-pin user remove --user eve
+tap_ok 'as user' rpv_as root2 first-pin user add eve sign
+tap_ok 'eve is removed' rpv_as root2 first-pin user remove eve
 tap_fails 'and cannot log in' as eve:first-pin --list-objects
 tap_ok 'a user that there is not: not 0' status_of 3 user grant eve sign
 tap_ok 'the default user is as ever' tool --login --pin "$user_pin" --list-objects

@@ -327,7 +327,6 @@ static const struct argp_option backup_options[] = {
     OPTION_END,
 };
 static const struct argp_option restore_options[] = {
-    OPTION_SO,
     {"key", OPT_KEY, "PRIV.PEM", 0, "A private key that the backup is sealed to; as often as "
      "needed", 0},
     {"passphrase-file", OPT_PASSPHRASE_FILE, "FILE", 0, "Read the private key's passphrase from "

@@ -153,13 +153,12 @@ static enum outcome tombstones(struct run *run)
     return outcome;
 }
 
-static const struct argp_option able_options[] = {OPTION_SO, OPTION_END};
 static const struct argp_option lock_options[] = {
     {"read-only", OPT_READ_ONLY, NULL, 0, "Against every change, not only deletes", 0},
     OPTION_END,
 };
 #define OBJECT_DOC "An OBJECT is named as for \"reprieve recover\"."
-#define NEED_GOVERNOR (NEED_VENDOR | NEED_VAULT | NEED_SO | NEED_WRITE)
+#define NEED_GOVERNOR (NEED_VENDOR | NEED_VAULT | NEED_OFFICER | NEED_WRITE)
 
 const struct command govern_commands[] = {
     {"hold", "OBJECT...", "Lets objects not be purged, as SO",
@@ -172,10 +171,10 @@ const struct command govern_commands[] = {
      (size_t)-1, NEED_GOVERNOR, lock},
     {"unlock", "OBJECT...", "Takes locks off, as SO", OBJECT_DOC, NULL, 1, (size_t)-1,
      NEED_GOVERNOR, unlock},
-    {"enable", "OBJECT...", "Lets disabled keys be used again", OBJECT_DOC, able_options, 1,
+    {"enable", "OBJECT...", "Lets disabled keys be used again", OBJECT_DOC, NULL, 1,
      (size_t)-1, NEED_VENDOR | NEED_VAULT | NEED_LOGIN | NEED_WRITE, enable},
     {"disable", "OBJECT...", "Lets keys not be used, from the next call on", OBJECT_DOC,
-     able_options, 1, (size_t)-1, NEED_VENDOR | NEED_VAULT | NEED_LOGIN | NEED_WRITE, disable},
+     NULL, 1, (size_t)-1, NEED_VENDOR | NEED_VAULT | NEED_LOGIN | NEED_WRITE, disable},
     {"tombstones", "", "Lists what was purged: who, when, why", "", NULL, 0, 0,
      NEED_VENDOR | NEED_VAULT, tombstones},
     {0},

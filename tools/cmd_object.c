@@ -223,14 +223,12 @@ static enum outcome purge(struct run *run)
 }
 
 static const struct argp_option list_options[] = {
-    OPTION_SO,
     OPTION_CLASS,
     {"limit", OPT_LIMIT, "N", 0, "At most N", 0},
     {"after", OPT_AFTER, "UNIQUEID", 0, "Go on behind this one, the last of the page before", 0},
     OPTION_END,
 };
 static const struct argp_option recover_options[] = {
-    OPTION_SO,
     OPTION_CLASS,
     {"all", OPT_ALL, NULL, 0, "Everything that is deleted", 0},
     OPTION_END,

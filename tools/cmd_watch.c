@@ -320,6 +320,6 @@ const struct command watch_commands[] = {
     {"watch", "", "Follows the record and raises alerts",
      "On deletes, purges, weakened policies, refused uses, failed logins, purges to come, clock "
      "and rollback events, a broken chain. Which, and when, is in alerts.conf.", watch_options, 0,
-     0, NEED_VENDOR, watch_run},
+     0, NEED_VENDOR | MAY_LOGIN, watch_run},
     {0},
 };
