@@ -54,6 +54,13 @@ extern "C" {
 #define RPV_LEVEL_RECOVERABLE           2UL
 #define RPV_LEVEL_RECOVERABLE_HELD      3UL
 
+/*
+ * C_DestroyObject of a deleted object is its purge. Where the vault's policy wants several
+ * principals for it, the calls of all but the last of them return CKR_ACTION_PROHIBITED, and
+ * RPV_GetLastReason begins with this: the approval is on record, and is no refusal.
+ */
+#define RPV_REASON_APPROVAL "approval noted: "
+
 #define RPV_ORIGIN_GENERATED 0UL
 #define RPV_ORIGIN_CREATED   1UL
 #define RPV_ORIGIN_UNWRAPPED 2UL

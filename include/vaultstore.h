@@ -457,6 +457,11 @@ VS_MUST_USE int vs_object_recover_all(struct vs_store *store, uint32_t vault,
  */
 VS_MUST_USE int vs_object_purge(struct vs_store *store, uint32_t vault, struct vs_login *login,
                                 const struct vs_id *id);
+/* The same; with VS_PENDING, how many approvals count, and until when they all do. */
+struct vs_approvals { uint32_t n, wanted; int64_t until; };
+VS_MUST_USE int vs_object_purge_told(struct vs_store *store, uint32_t vault,
+                                     struct vs_login *login, const struct vs_id *id,
+                                     struct vs_approvals *ret_approvals);
 /* Moves the purge date later (never earlier: VS_POLICY). */
 VS_MUST_USE int vs_object_postpone(struct vs_store *store, uint32_t vault, struct vs_login *login,
                                    const struct vs_id *id, int64_t purge_at);
