@@ -3,9 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "command.h"
-#include "object.h"
 #include "output.h"
+#include "select.h"
 
 /* ------------------------------------------------------------------ words for verbs */
 
@@ -296,22 +295,6 @@ static enum outcome grants_now(struct run *run, CK_OBJECT_HANDLE object, CK_ULON
     return OUTCOME_OK;
 }
 
-/* The object that --on names, in the governance view: the SO is shown private ones in no other. */
-static enum outcome object_on(struct run *run, CK_OBJECT_HANDLE *ret_object)
-{
-    CK_BBOOL no = CK_FALSE;
-    CK_ATTRIBUTE attrs[4] = {{CKA_RPV_DELETED, &no, sizeof(no)}};
-    const char *word = run_option(run, OPT_CLASS);
-    CK_OBJECT_CLASS class = 0;
-    CK_ULONG n = 1;
-
-    if (word != NULL && !object_class(word, &class))
-        return run_usage(run, "--class takes private, public, secret, certificate or data");
-    if (word != NULL)
-        attrs[n++] = (CK_ATTRIBUTE){CKA_CLASS, &class, sizeof(class)};
-    return object_select(&run->client, run_option(run, OPT_ON), attrs, n, ret_object);
-}
-
 static enum outcome user_change(struct run *run, bool give)
 {
     struct client *client = &run->client;
@@ -323,7 +306,7 @@ static enum outcome user_change(struct run *run, bool give)
     if (outcome == OUTCOME_OK)
         outcome = verbs_now(run, &now);
     if (outcome == OUTCOME_OK && on)
-        outcome = object_on(run, &object);
+        outcome = select_one(run, run_option(run, OPT_ON), SELECT_LIVE, &object);
     if (outcome == OUTCOME_OK && on)
         outcome = grants_now(run, object, &now);
     if (outcome != OUTCOME_OK)

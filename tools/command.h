@@ -60,6 +60,10 @@ enum option_key {
     OPT_REPLACE,
     OPT_SETTINGS,
     OPT_DUE,
+    OPT_REASON,
+    OPT_NOT_BEFORE,
+    OPT_NOT_AFTER,
+    OPT_OFF,
     OPT_END,
 };
 #define OPT_COUNT (OPT_END - OPT_FIRST)
@@ -108,6 +112,7 @@ extern const struct command vault_commands[];
 extern const struct command policy_commands[];
 extern const struct command user_commands[];
 extern const struct command object_commands[];
+extern const struct command delete_commands[];
 extern const struct command govern_commands[];
 extern const struct command import_commands[];
 extern const struct command audit_commands[];
@@ -122,6 +127,9 @@ const char *run_option(const struct run *run, enum option_key option);
 /* A whole number of an option; `otherwise` when not given. Fails with a usage message. */
 enum outcome run_number(struct run *run, enum option_key option, unsigned long otherwise,
                         unsigned long *ret_number);
+/* A time of an option, absolute or so long from now on (the vault clock's). */
+enum outcome run_time_ahead(struct run *run, enum option_key option, const char *name,
+                            long long *ret_time);
 enum outcome run_usage(struct run *run, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Logs in as --so or --user say, else as `otherwise`. */

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "when.h"
 
 const char *argp_program_version = "reprieve " PACKAGE_VERSION;
 
@@ -19,6 +20,7 @@ static const struct {
     {"What a vault allows", policy_commands},
     {"Named users", user_commands},
     {"Objects", object_commands},
+    {"Deleting, recovering, purging", delete_commands},
     {"Governing objects", govern_commands},
     {"Bringing keys in and out", import_commands},
     {"Backups", backup_commands},
@@ -68,6 +70,20 @@ enum outcome run_number(struct run *run, enum option_key option, unsigned long o
     return OUTCOME_OK;
 }
 
+enum outcome run_time_ahead(struct run *run, enum option_key option, const char *name,
+                            long long *ret_time)
+{
+    struct RPV_STORE_INFO info = {0};
+    enum outcome outcome = client_check(&run->client, "RPV_GetStoreInfo",
+                                        run->client.rpv->RPV_GetStoreInfo(&info));
+
+    if (outcome != OUTCOME_OK ||
+        when_parse_ahead(run_option(run, option), (long long)info.now, ret_time))
+        return outcome;
+    return run_usage(run, "--%s takes a time such as 2026-12-31T12:00:00Z, a day, or 30d from now "
+                     "on", name);
+}
+
 enum outcome run_confirm(struct run *run, const char *question)
 {
     char answer[16] = "";
@@ -105,9 +121,9 @@ static const struct argp_option login_options[] = {
     OPTION_END,
 };
 
-static const char exit_codes[] =
-    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found or ambiguous, 4 refused by policy "
-    "(protected, held), 5 login failed.";
+#define EXIT_CODES                                                                                 \
+    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found or ambiguous, 4 refused by policy " \
+    "(protected, held), 5 login failed, 6 noted and waiting for the approval of others."
 
 static error_t option_store(struct run *run, int key, char *arg)
 {
@@ -306,7 +322,7 @@ static enum outcome parse_rest(struct run *run, unsigned flags)
 
     snprintf(name, sizeof(name), "reprieve %s", command->name);
     snprintf(doc, sizeof(doc), "%s.%s%s\v%s", command->summary, command->doc[0] != '\0' ? "\n" : "",
-             command->doc, exit_codes);
+             command->doc, EXIT_CODES);
     argv[0] = name;
     run->args = calloc((size_t)argc + 1, sizeof(*run->args));
     run->n_args = 0;
@@ -322,9 +338,7 @@ static enum outcome parse(struct run *run, int argc, char **argv)
         .args_doc = "COMMAND [ARGUMENT...]",
         .doc = "Sees to vaults whose deletes can be taken back. Each command explains itself: "
                "reprieve COMMAND --help.\v"
-               "PINs never belong on a command line. Exit status: 0 done, 1 failed, 2 wrong "
-               "usage, 3 not found or ambiguous, 4 refused by policy (protected, held), 5 login "
-               "failed.",
+               "PINs never belong on a command line. " EXIT_CODES,
         .children = children,
         .help_filter = front_help,
     };
