@@ -346,7 +346,8 @@ struct RPV_FUNCTION_LIST {
     /* Events with seq >= from; *pulCount is the capacity, then how many were written (0: none). */
     CK_RV (*RPV_ReadAudit)(unsigned long long from, struct RPV_EVENT *pEvents,
                            CK_ULONG *pulCount);
-    /* Recomputes the chain; *pBad is the first event that does not fit, 0 when all do. */
+    /* Recomputes the chain; *pBad is the first event that does not fit, or that is missing although
+     * host.head knows of it (a cut, an older copy); 0 when all is well. */
     CK_RV (*RPV_VerifyAudit)(unsigned long long *pEvents, unsigned long long *pBad);
     /* Why the last call of this thread failed, or what there is to say of its success, in words;
      * "" for nothing. */

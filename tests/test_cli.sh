@@ -363,6 +363,7 @@ tap_ok 'and something else' user --keygen --key-type AES:16 --id 31 --label late
 cp "$tap_dir/data.old" "$tap_dir/store/data.mdb"
 tap_ok 'an older copy: 1' status_of 1 doctor
 tap_ok 'is explained' says 'head  *BAD .*older copy' rpv doctor
+tap_ok 'the audit does not reach what is known of it: 1' status_of 1 audit verify
 tap_ok 'nothing can be made: 4' status_of 4 --vault clients recover --all
 REPRIEVE_SO_PIN=wrong-pin tap_ok 'accepted with a wrong PIN: 5' \
     status_of 5 --vault clients doctor --accept-rollback --yes

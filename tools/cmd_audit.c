@@ -139,8 +139,9 @@ static enum outcome audit_verify(struct run *run)
         return outcome;
     if (bad != 0) {
         failure_set(&client->failure, OUTCOME_FAILED, "AUDIT_BROKEN",
-                    "the chain breaks at event %llu: it, or one before it, was changed", bad);
-        failure_hint(&client->failure, "trust nothing from there on; compare with a backup");
+                    "the chain breaks at event %llu: it, or one before it, was changed or cut, or "
+                    "an older copy was put back", bad);
+        failure_hint(&client->failure, "trust nothing from there on; see: reprieve doctor");
         return OUTCOME_FAILED;
     }
     document = json_object();

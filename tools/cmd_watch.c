@@ -1,5 +1,6 @@
 /* cmd_watch.c: follows the log and raises alerts. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -20,7 +21,6 @@
 #define SLOW_SECONDS 30           /* between looks at what is due */
 #define DUE_MAX 1000
 #define REACTIONS_MAX 16
-#define JOURNAL "/run/systemd/journal/socket"
 
 struct watch {
     struct run *run;
@@ -49,38 +49,52 @@ static void reactions_reap(struct watch *watch, unsigned keep)
     }
 }
 
-/* A shell with the alert on its standard input; it is not waited for. It gets no PIN. */
+/* In the child. What an event holds reaches the shell on standard input alone, where nothing of it
+ * can be taken for a command: names of rules and levels are the operator's own words. */
+static void reaction_run(const struct watch *watch, const struct rule *rule, int input)
+{
+    static const char *const secrets[] = {"REPRIEVE_PIN", "REPRIEVE_SO_PIN", "REPRIEVE_NEW_PIN",
+                                          "REPRIEVE_PASSPHRASE"};
+
+    if (input != STDIN_FILENO)
+        dup2(input, STDIN_FILENO);
+    for (size_t i = 0; i < COUNT_OF(secrets); i++)
+        unsetenv(secrets[i]);
+    setenv("REPRIEVE_ALERT", rule->name, 1);
+    setenv("REPRIEVE_LEVEL", rule->level, 1);
+    signal(SIGPIPE, SIG_DFL);
+    execl("/bin/sh", "sh", "-c", watch->exec, (char *)NULL);
+    _exit(127);
+}
+
+static void reaction_failed(const struct rule *rule)
+{
+    fprintf(stderr, "reprieve: the reaction to %s cannot be run: %s\n", rule->name,
+            strerror(errno));
+}
+
+/* A shell with the alert on its standard input; it is not waited for. */
 static void react(struct watch *watch, const struct rule *rule, const char *json)
 {
     int ends[2];
     pid_t pid;
 
     reactions_reap(watch, REACTIONS_MAX - 1);
-    if (pipe(ends) != 0)
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        reaction_failed(rule);
         return;
+    }
     pid = fork();
-    if (pid == 0) {
-        dup2(ends[0], STDIN_FILENO);
-        close(ends[0]);
-        close(ends[1]);
-        unsetenv("REPRIEVE_PIN");
-        unsetenv("REPRIEVE_SO_PIN");
-        setenv("REPRIEVE_ALERT", rule->name, 1);
-        setenv("REPRIEVE_LEVEL", rule->level, 1);
-        signal(SIGPIPE, SIG_DFL);
-        execl("/bin/sh", "sh", "-c", watch->exec, (char *)NULL);
-        _exit(127);
-    }
+    if (pid == 0)
+        reaction_run(watch, rule, ends[0]);
+    if (pid < 0)
+        reaction_failed(rule);
     close(ends[0]);
-    if (pid > 0) {
-        int n = dprintf(ends[1], "%s\n", json);   /* less than a pipe holds */
-        watch->reactions++;
-        if (n < 0)
-            fprintf(stderr, "reprieve: the reaction to %s took no input\n", rule->name);
-    } else {
-        fprintf(stderr, "reprieve: the reaction to %s cannot be run: %s\n", rule->name,
+    watch->reactions += pid > 0;
+    /* less than a pipe holds; one that has ended without reading has what it wanted */
+    if (pid > 0 && dprintf(ends[1], "%s\n", json) < 0 && errno != EPIPE)
+        fprintf(stderr, "reprieve: the reaction to %s took no input: %s\n", rule->name,
                 strerror(errno));
-    }
     close(ends[1]);
 }
 
@@ -91,19 +105,24 @@ static int priority(const struct rule *rule)
                                                  : LOG_INFO;
 }
 
-static void to_journald(const struct rule *rule, const char *message)
+/* Never waits: an alert that journald does not take is told of, and the next reaction is run. */
+static void to_journald(const struct rule *rule, const char *message,
+                        const struct RPV_AUDIT_RECORD *event)
 {
-    const char *path = getenv("REPRIEVE_JOURNAL_SOCKET");   /* for tests */
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    char datagram[1200];
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    static const struct sockaddr_un to = {AF_UNIX, "/run/systemd/journal/socket"};
+    char datagram[1400];
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     int len = snprintf(datagram, sizeof(datagram),
-                       "MESSAGE=reprieve: %.800s\nPRIORITY=%d\nSYSLOG_IDENTIFIER=reprieve\n"
-                       "REPRIEVE_ALERT=%s\nREPRIEVE_LEVEL=%s\n",
-                       message, priority(rule), rule->name, rule->level);
+                       "MESSAGE=%s: %.900s\nPRIORITY=%d\nSYSLOG_FACILITY=%d\n"
+                       "SYSLOG_IDENTIFIER=reprieve\nREPRIEVE_ALERT=%s\nREPRIEVE_LEVEL=%s\n",
+                       rule->name, message, priority(rule), LOG_AUTHPRIV >> 3, rule->name,
+                       rule->level);
 
-    snprintf(to.sun_path, sizeof(to.sun_path), "%s", path != NULL ? path : JOURNAL);
-    if (fd < 0 || sendto(fd, datagram, (size_t)len, MSG_NOSIGNAL, (struct sockaddr *)&to,
+    if (event != NULL)
+        len += snprintf(datagram + len, sizeof(datagram) - (size_t)len,
+                        "REPRIEVE_SEQ=%llu\nREPRIEVE_OPERATION=%s\nREPRIEVE_OBJECT=%s\n",
+                        event->seq, event->operation, event->uniqueId);
+    if (fd < 0 || sendto(fd, datagram, (size_t)len, MSG_NOSIGNAL, (const struct sockaddr *)&to,
                          sizeof(to)) != len)
         fprintf(stderr, "reprieve: an alert did not reach journald: %s\n", strerror(errno));
     if (fd >= 0)
@@ -132,7 +151,7 @@ static void raise_alert(struct watch *watch, const struct rule *rule, const char
         printf("%s: %s: %s\n", rule->level, rule->name, message);
     fflush(stdout);
     if (watch->journald)
-        to_journald(rule, message);
+        to_journald(rule, message, event);
     if (watch->exec != NULL)
         react(watch, rule, text);
     free(text);
