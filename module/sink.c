@@ -1,11 +1,13 @@
 /*
- * sink.c: see sink.h. Each event is one datagram on a socket of its own that never blocks: a log
- * daemon that stands still must not hold up a host, as syslog(3) would, whose connection also is
- * the host's. What does not go through is traced; it is in the store's own log all the same.
+ * sink.c: see sink.h. Each event is one datagram on a socket of its own: syslog(3) would use the
+ * host's connection, and wait for ever for a daemon that stands still. Here one event waits for
+ * room a moment, as a busy daemon needs, and if that was in vain those of the next seconds do not
+ * wait. What does not go through is traced; it is in the store's own log all the same.
  */
 #include "sink.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,14 +48,38 @@ static int priority(const struct vs_event *event)
     return event->result == VS_OK ? LOG_NOTICE : LOG_WARNING;
 }
 
+#define WAIT_US 100000
+#define IMPATIENT_S 10
+/* Until then (monotonic seconds) nobody waits. No more than a hint, so a fork may well copy it. */
+static _Atomic int64_t impatient_until;
+
+static int64_t seconds_now(void)
+{
+    struct timespec t = {0};
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (int64_t)t.tv_sec;
+}
+
+static bool send_all(int fd, const char *text, size_t len)
+{
+    int flags = MSG_NOSIGNAL | (seconds_now() < impatient_until ? MSG_DONTWAIT : 0);
+    if (send(fd, text, len, flags) == (ssize_t)len)
+        return true;
+    if (errno == EAGAIN)
+        impatient_until = seconds_now() + IMPATIENT_S;
+    return false;
+}
+
 /* False with errno. */
 static bool hand_over(int type, const struct sockaddr_un *to, const char *text, size_t len)
 {
-    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return false;
+    const struct timeval wait = {.tv_usec = WAIT_US};      /* for a stream's connect, too */
+    (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
     bool done = connect(fd, (const struct sockaddr *)to, sizeof(*to)) == 0 &&
-                send(fd, text, len, MSG_NOSIGNAL) == (ssize_t)len;
+                send_all(fd, text, len);
     int error = errno;
     close(fd);
     errno = error;

@@ -68,14 +68,16 @@ static int clock_move(const char *file, const char *seconds)
 
 static int spoil(const char *path, const char *seq)
 {
-    const struct vs_options options = {.path = path};
+    struct vs_options options = {.path = path};
     struct vs_store *store = NULL;
     struct kv_txn *txn = NULL;
     struct kv_slice value;
     struct key key = key_audit(strtoull(seq, NULL, 10));
     uint8_t copy[2048];
-    int status = vs_store_open(&options, &store);
+    int status = VS_OK;
 
+    vs_policy_default(&options.defaults);
+    status = vs_store_open(&options, &store);
     if (status == VS_OK)
         status = kv_write(store->kv, &txn);
     if (status == VS_OK)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <syslog.h>
@@ -18,9 +19,11 @@
 #include "when.h"
 
 #define POLL_NS 250000000L
-#define SLOW_SECONDS 30           /* between looks at what is due */
+#define SLOW_SECONDS 10           /* between looks at what is due, and at the log's end */
+#define WHOLE_SECONDS 3600        /* between looks at the whole chain */
 #define DUE_MAX 1000
 #define REACTIONS_MAX 16
+#define JOURNAL_SECONDS 2
 
 struct watch {
     struct run *run;
@@ -32,7 +35,8 @@ struct watch {
     unsigned long long next;      /* event to go on with */
     unsigned long long chain_seq;
     CK_BYTE chain_hash[32];
-    bool chain_broken;
+    bool chain_broken;            /* and told of */
+    long long slow_at, whole_at;  /* when the next such looks are to be */
     json_t *due_told;             /* what has been told of */
 };
 
@@ -105,13 +109,14 @@ static int priority(const struct rule *rule)
                                                  : LOG_INFO;
 }
 
-/* Never waits: an alert that journald does not take is told of, and the next reaction is run. */
+/* Waits for journald a while, but not for ever: the alert is told of, and the reaction is run. */
 static void to_journald(const struct rule *rule, const char *message,
                         const struct RPV_AUDIT_RECORD *event)
 {
     static const struct sockaddr_un to = {AF_UNIX, "/run/systemd/journal/socket"};
     char datagram[1400];
-    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    const struct timeval wait = {.tv_sec = JOURNAL_SECONDS};
+    int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     int len = snprintf(datagram, sizeof(datagram),
                        "MESSAGE=%s: %.900s\nPRIORITY=%d\nSYSLOG_FACILITY=%d\n"
                        "SYSLOG_IDENTIFIER=reprieve\nREPRIEVE_ALERT=%s\nREPRIEVE_LEVEL=%s\n",
@@ -122,6 +127,8 @@ static void to_journald(const struct rule *rule, const char *message,
         len += snprintf(datagram + len, sizeof(datagram) - (size_t)len,
                         "REPRIEVE_SEQ=%llu\nREPRIEVE_OPERATION=%s\nREPRIEVE_OBJECT=%s\n",
                         event->seq, event->operation, event->uniqueId);
+    if (fd >= 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
     if (fd < 0 || sendto(fd, datagram, (size_t)len, MSG_NOSIGNAL, (const struct sockaddr *)&to,
                          sizeof(to)) != len)
         fprintf(stderr, "reprieve: an alert did not reach journald: %s\n", strerror(errno));
@@ -179,7 +186,7 @@ static bool watch_event(const struct RPV_AUDIT_RECORD *event, void *ctx)
             continue;
         row = event_row(event);
         if (rule->count > 1)
-            snprintf(times, sizeof(times), ", the %luth within %lu seconds", rule->count,
+            snprintf(times, sizeof(times), ", %lu of them within %lu seconds", rule->count,
                      rule->within);
         snprintf(message, sizeof(message), "%s %s%s%s by %s (uid %lu, pid %lu, %s)%s%s%s",
                  event->operation, event->result, event->uniqueId[0] != '\0' ? " of " : "",
@@ -262,38 +269,80 @@ static enum outcome watch_chain(struct watch *watch)
 
 /* ------------------------------------------------------------------ the loop */
 
+/* Not of the wall clock, which others may set. */
+static long long seconds_up(void)
+{
+    struct timespec t = {0};
+
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (long long)t.tv_sec;
+}
+
+/* Is it time again? */
+static bool watch_turn(long long *at, long long every)
+{
+    if (seconds_up() < *at)
+        return false;
+    *at = seconds_up() + every;
+    return true;
+}
+
+/* From time to time the whole chain: what was read and verified can be changed, too. */
+static enum outcome watch_verify(struct watch *watch)
+{
+    if (watch_turn(&watch->whole_at, WHOLE_SECONDS)) {
+        watch->chain_seq = 0;
+        memset(watch->chain_hash, 0, sizeof(watch->chain_hash));
+    }
+    return watch_chain(watch);
+}
+
 static enum outcome watch_round(struct watch *watch, struct ask *ask, bool slow)
 {
     unsigned long long before = watch->next;
-    enum outcome outcome;
+    enum outcome outcome, chain = OUTCOME_OK;
 
     ask->query.from = watch->next;
     outcome = ask_each(&watch->run->client, ask, watch_event, watch);
-    if (watch->next != before || slow)
-        if (watch_chain(watch) != OUTCOME_OK && outcome == OUTCOME_OK)
-            outcome = OUTCOME_FAILED;
+    if (outcome != OUTCOME_OK || watch->next != before || slow) {
+        struct failure kept = watch->run->client.failure;
+
+        chain = watch_verify(watch);
+        if (outcome != OUTCOME_OK)
+            watch->run->client.failure = kept;
+    }
+    if (outcome == OUTCOME_OK)
+        outcome = chain;
     if (outcome == OUTCOME_OK && slow && !watch_enough(watch))
         outcome = watch_due(watch);
     reactions_reap(watch, REACTIONS_MAX);
     return outcome;
 }
 
+/* A log that cannot be read because it was tampered with is what it waits for, and no end. */
 static enum outcome watch_loop(struct watch *watch, struct ask *ask, bool once)
 {
-    time_t slow_at = 0;
     enum outcome outcome;
 
-    do {
-        bool slow = time(NULL) >= slow_at;
-
-        if (slow)
-            slow_at = time(NULL) + SLOW_SECONDS;
-        outcome = watch_round(watch, ask, slow);
-        if (outcome != OUTCOME_OK || once || watch_enough(watch))
+    for (;;) {
+        outcome = watch_round(watch, ask, watch_turn(&watch->slow_at, SLOW_SECONDS));
+        if (once || watch_enough(watch) || ferror(stdout) ||
+            (outcome != OUTCOME_OK && !watch->chain_broken))
             break;
         nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
-    } while (!ferror(stdout));
-    reactions_reap(watch, 0);
+    }
+    return outcome;
+}
+
+/* Where to begin: --since, or from now on; with --once the whole log. */
+static enum outcome watch_begin(struct watch *watch, struct ask *ask, bool once)
+{
+    enum outcome outcome = ask_read(watch->run, ask);
+
+    if (outcome != OUTCOME_OK || once || ask->query.since != 0)
+        return outcome;
+    outcome = ask_last(&watch->run->client, &watch->next);
+    watch->next++;
     return outcome;
 }
 
@@ -306,18 +355,17 @@ static enum outcome watch_run(struct run *run)
     enum outcome outcome = run_number(run, OPT_LIMIT, 0, &watch.limit);
 
     if (outcome == OUTCOME_OK)
-        outcome = ask_read(run, &ask);
-    if (outcome == OUTCOME_OK && !once && ask.query.since == 0) {
-        outcome = ask_last(&run->client, &watch.next);
-        watch.next++;
-    }
-    if (outcome == OUTCOME_OK)
         outcome = rules_read(&run->client, run_option(run, OPT_RULES), &watch.rules);
     if (outcome != OUTCOME_OK)
         return outcome;
     signal(SIGPIPE, SIG_IGN);
     watch.due_told = json_object();
-    outcome = watch_loop(&watch, &ask, once);
+    outcome = watch_verify(&watch);   /* first: of a broken log not even the clock may be read */
+    if (outcome == OUTCOME_OK)
+        outcome = watch_begin(&watch, &ask, once);
+    if (outcome == OUTCOME_OK)
+        outcome = watch_loop(&watch, &ask, once);
+    reactions_reap(&watch, 0);
     json_decref(watch.due_told);
     rules_done(&watch.rules);
     return outcome;
