@@ -54,6 +54,13 @@ extern "C" {
 #define RPV_LEVEL_RECOVERABLE           2UL
 #define RPV_LEVEL_RECOVERABLE_HELD      3UL
 
+/*
+ * C_DestroyObject of a deleted object is its purge. Where the vault's policy wants several
+ * principals for it, the calls of all but the last of them return CKR_ACTION_PROHIBITED, and
+ * RPV_GetLastReason begins with this: the approval is on record, and is no refusal.
+ */
+#define RPV_REASON_APPROVAL "approval noted: "
+
 #define RPV_ORIGIN_GENERATED 0UL
 #define RPV_ORIGIN_CREATED   1UL
 #define RPV_ORIGIN_UNWRAPPED 2UL
@@ -321,8 +328,8 @@ struct RPV_FUNCTION_LIST {
                              const struct RPV_POLICY *pPolicy, CK_SLOT_ID *pSlotID);
     CK_RV (*RPV_GetDefaultPolicy)(struct RPV_POLICY *pPolicy);
     CK_RV (*RPV_GetPolicy)(CK_SLOT_ID slotID, struct RPV_POLICY *pPolicy);
-    /* Needs an SO session, or the policy verb. CKR_ARGUMENTS_BAD: out of range, or a one-way
-     * switch turned back. */
+    /* Needs an SO session, or the policy verb: else CKR_ACTION_PROHIBITED. CKR_ARGUMENTS_BAD: out
+     * of range, or a one-way switch turned back. */
     CK_RV (*RPV_SetPolicy)(CK_SESSION_HANDLE hSession, const struct RPV_POLICY *pPolicy);
     /* The live generation first, then deleted ones. */
     CK_RV (*RPV_ListGenerations)(CK_SLOT_ID slotID, struct RPV_GENERATION_INFO *pGenerations,
@@ -344,7 +351,8 @@ struct RPV_FUNCTION_LIST {
      * or CKR_USER_NOT_LOGGED_IN. */
     CK_RV (*RPV_ReadAudit)(unsigned long long from, struct RPV_EVENT *pEvents,
                            CK_ULONG *pulCount);
-    /* Recomputes the chain; *pBad is the first event that does not fit, 0 when all do. */
+    /* Recomputes the chain; *pBad is the first event that does not fit, or that is missing although
+     * host.head knows of it (a cut, an older copy); 0 when all is well. */
     CK_RV (*RPV_VerifyAudit)(unsigned long long *pEvents, unsigned long long *pBad);
     /* Why the last call of this thread failed, or what there is to say of its success, in words;
      * "" for nothing. */

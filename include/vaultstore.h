@@ -473,6 +473,11 @@ VS_MUST_USE int vs_object_recover_all(struct vs_store *store, uint32_t vault,
  */
 VS_MUST_USE int vs_object_purge(struct vs_store *store, uint32_t vault, struct vs_login *login,
                                 const struct vs_id *id);
+/* The same; with VS_PENDING, how many approvals count, and until when they all do. */
+struct vs_approvals { uint32_t n, wanted; int64_t until; };
+VS_MUST_USE int vs_object_purge_told(struct vs_store *store, uint32_t vault,
+                                     struct vs_login *login, const struct vs_id *id,
+                                     struct vs_approvals *ret_approvals);
 /* Moves the purge date later (never earlier: VS_POLICY). */
 VS_MUST_USE int vs_object_postpone(struct vs_store *store, uint32_t vault, struct vs_login *login,
                                    const struct vs_id *id, int64_t purge_at);
@@ -601,7 +606,8 @@ struct vs_event {
 /* Events with seq >= from, in order; VS_END after the last. Batches of any size. */
 VS_MUST_USE int vs_audit_read(struct vs_store *store, uint64_t from, struct vs_event *ret_events,
                               size_t cap, size_t *ret_n);
-/* Recomputes the chain. ret_bad is the first event that does not fit, or 0 when all do. */
+/* Recomputes the chain. ret_bad is the first event that does not fit, or that is missing although
+ * host.head knows of it; 0 when all is well. */
 VS_MUST_USE int vs_audit_verify(struct vs_store *store, uint64_t *ret_events, uint64_t *ret_bad);
 /*
  * The same from where a former verification ended: `seq` and `hash` are the event's that it ended

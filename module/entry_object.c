@@ -1,5 +1,6 @@
 /* entry_object.c: objects (5.7): argument checks, then one call inward. */
 #include <string.h>
+#include <time.h>
 
 #include "call.h"
 #include "object_find.h"
@@ -75,6 +76,19 @@ static void object_label(const struct object *object, char ret_label[VS_ACTOR_MA
     ret_label[len] = 0;
 }
 
+static CK_RV approval_tell(const struct vs_approvals *approvals)
+{
+    time_t until = (time_t)approvals->until;
+    char text[32] = "";
+    struct tm tm;
+    if (gmtime_r(&until, &tm) != NULL)
+        strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &tm);
+    uint32_t more = approvals->wanted - approvals->n;
+    return trace_fail(CKR_ACTION_PROHIBITED,
+                      RPV_REASON_APPROVAL "%u of %u; %u more must purge it before %s",
+                      approvals->n, approvals->wanted, more, text);
+}
+
 /* Soft delete of a live object, purge of a deleted one; the handle dies after the commit. */
 static CK_RV token_destroy(struct call *call, const struct object *object)
 {
@@ -84,11 +98,14 @@ static CK_RV token_destroy(struct call *call, const struct object *object)
     pthread_rwlock_rdlock(&slot->lock);
     char label[VS_ACTOR_MAX] = "";
     object_label(object, label);
-    int status = purge ? vs_object_purge(store, (uint32_t)slot->id, slot->login,
-                                         &object->header.id)
+    struct vs_approvals approvals = {.n = 0};
+    int status = purge ? vs_object_purge_told(store, (uint32_t)slot->id, slot->login,
+                                              &object->header.id, &approvals)
                        : vs_object_delete_labelled(store, (uint32_t)slot->id, slot->login,
                                                    &object->header.id, label);
     pthread_rwlock_unlock(&slot->lock);
+    if (status == VS_PENDING)
+        return approval_tell(&approvals);
     if (status == VS_POLICY)
         return trace_fail(CKR_ACTION_PROHIBITED,
                           "delete: the vault's policy wants the object disabled first");

@@ -274,6 +274,11 @@ static CK_RV set_policy(struct slot *slot, const struct RPV_POLICY *policy)
     int status = slot->login ? vs_vault_set_policy(module_state()->store, slot->login, &in)
                              : VS_DENIED;
     pthread_rwlock_unlock(&slot->lock);
+    if (status == VS_DENIED)
+        return trace_fail(CKR_ACTION_PROHIBITED, "policy: who is logged in lacks the policy verb");
+    if (status == VS_POLICY)
+        return trace_fail(CKR_ARGUMENTS_BAD, "policy: a rule is out of range, or purge protection "
+                                             "cannot be switched off any more");
     return store_status(status, "policy");
 }
 

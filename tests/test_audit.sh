@@ -81,27 +81,4 @@ printf '[near]\npurge_within = 100d\n' >rules
 tap_ok 'watch: a purge to come' says 'will be purged' rpv watch --once --rules rules
 tap_ok 'the chain is intact' says 'intact' rpv audit verify
 
-# ---------------------------------------------------------------- journald
-
-if command -v python3 >/dev/null; then
-    cat >journal.py <<'PY'
-import socket, sys
-s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-s.bind("journal")
-s.settimeout(20)
-open("journal.out", "wb").write(s.recv(65536))
-PY
-    python3 journal.py &
-    journal=$!
-    sleep 1
-    REPRIEVE_JOURNAL_SOCKET=$tap_dir/journal
-    export REPRIEVE_JOURNAL_SOCKET
-    client_conf 'audit_sink = journald'
-    user --keygen --key-type AES:16 --label sunk >/dev/null
-    wait "$journal"
-    tap_ok 'events go to journald' grep -q 'REPRIEVE_OPERATION=KeyGenerate' journal.out
-    rm -f journal
-    tap_ok 'without journald nothing fails' user --keygen --key-type AES:16 --label afloat
-fi
-
 tap_done

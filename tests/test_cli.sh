@@ -57,7 +57,7 @@ no_pin() {
 # ---------------------------------------------------------------- usage
 
 tap_ok 'help lists the commands' says 'vault generations' rpv --help
-tap_ok 'help explains a command' says 'retention_days' rpv vault policy --help
+tap_ok 'help explains a command' says 'retention_days' rpv policy set --help
 tap_ok 'help tells the exit codes' says '5 login' rpv recover --help
 tap_ok 'half a command shows its commands' says 'vault create' rpv vault
 tap_ok 'no command: 2' status_of 2
@@ -81,14 +81,18 @@ tap_ok 'vault list is JSON' json_ok vault list
 tap_ok 'vault show is JSON' json_ok vault show
 tap_ok 'store show' says "$tap_dir/store" rpv store show
 tap_ok 'policy, dry: says what would change' says 'would change in 1' \
-    rpv vault policy --set retention_days=7 --dry-run
-tap_ok 'policy, dry: nothing changed' says 'retention_days  *30' rpv vault policy
-tap_ok 'policy changes' rpv vault policy --set retention_days=40 --set pin_tries=20
-tap_ok 'policy has changed' says 'retention_days  *40' rpv vault policy
-tap_ok 'policy is JSON' json_ok vault policy --set retention_days=41 --dry-run
-tap_ok 'purge protection off: refused' status_of 4 vault policy --set purge_protection=no
-tap_ok 'an unknown rule: 2' status_of 2 vault policy --set fun=yes
-tap_ok 'a rule out of range fails' status_of 1 vault policy --set retention_days=1000
+    rpv policy set retention_days=7 --dry-run
+tap_ok 'policy, dry: from what to what' says 'retention_days  *30  *7$' \
+    rpv policy set retention_days=7 --dry-run
+tap_ok 'policy, dry: nothing changed' says 'retention_days  *30' rpv policy show
+tap_ok 'policy changes' rpv policy set retention_days=40 pin_tries=20
+tap_ok 'policy has changed' says 'retention_days  *40' rpv policy show
+tap_ok 'policy is JSON' json_ok policy set retention_days=41 --dry-run
+tap_ok 'and shown' json_ok policy show
+tap_ok 'there is one way to it: 2' status_of 2 vault policy
+tap_ok 'purge protection off: refused' status_of 4 policy set purge_protection=no
+tap_ok 'an unknown rule: 2' status_of 2 policy set fun=yes
+tap_ok 'a rule out of range fails' status_of 1 policy set retention_days=1000
 tap_ok 'a second vault' rpv vault create --label second --set purge_protection=no
 tap_ok 'which vault? 3' status_of 3 list
 tap_ok 'which vault? says the candidates' says 'second' rpv list
@@ -246,6 +250,79 @@ tap_ok 'the SO purges it, by label' rpv --vault second purge brief --yes
 tap_ok 'it is gone' says 'Nothing is deleted' rpv --vault second deleted
 tap_ok 'and cannot be recovered: 3' status_of 3 --vault second recover "$brief"
 
+# ---------------------------------------------------------------- governing objects
+
+rpv3() {
+    rpv --vault second "$@"
+}
+user3() {
+    tool --token-label second --login --pin "$user_pin" "$@"
+}
+uid_of() {
+    rpv3 --json "$1" --class secret | sed -n 's/.*"uniqueId": "\([^"]*\)".*/\1/p'
+}
+encrypts() {
+    user3 --encrypt --id 02 --mechanism AES-CBC-PAD --iv 00000000000000000000000000000000 \
+        --input-file data --output-file "${1:-enc}"
+}
+decrypts() {
+    user3 --decrypt --id 02 --mechanism AES-CBC-PAD --iv 00000000000000000000000000000000 \
+        --input-file enc --output-file dec && cmp data dec
+}
+tap_ok 'a key to govern' user3 --keygen --key-type AES:32 --label ruled --id 02
+tap_ok 'show it' says 'Lock  *none' rpv3 show ruled
+tap_ok 'as JSON' json_ok --vault second show ruled
+tap_ok 'it encrypts' encrypts
+tap_ok 'active from tomorrow on' rpv3 dates ruled --not-before 1d --not-after 2999-01-01
+tap_ok 'is shown' says 'State  *not yet active' rpv3 show ruled
+tap_ok 'with its dates' says 'Not after  *2999-01-01T00:00:00Z' rpv3 show ruled
+tap_fails 'it does not encrypt' encrypts no
+tap_ok 'not before: cleared' rpv3 dates ruled --not-before none
+tap_ok 'the other date stays' says 'Not after  *2999-01-01' rpv3 show ruled
+tap_ok 'it encrypts again' encrypts
+tap_ok 'expired' rpv3 dates ruled --not-after 2001-01-01
+tap_fails 'it does not encrypt, either' encrypts no
+tap_ok 'but decrypts' decrypts
+tap_ok 'not after: cleared' rpv3 --json dates ruled --not-after none
+tap_ok 'no date is left' silent 'Not after  *[0-9]' rpv3 show ruled
+tap_ok 'and encrypts' encrypts
+tap_ok 'never active: 1' status_of 1 --vault second dates ruled --not-before 30d --not-after 1d
+tap_ok 'a date that is none: 2' status_of 2 --vault second dates ruled --not-before soon
+tap_ok 'no date at all: 2' status_of 2 --vault second dates ruled
+tap_ok 'a honeytoken' rpv3 honeytoken ruled
+tap_ok 'is one' says 'Honeytoken  *yes' rpv3 show ruled
+tap_ok 'and not any more' rpv3 honeytoken ruled --off
+tap_ok 'is none' says 'Honeytoken  *no' rpv3 show ruled
+
+tap_ok 'a reason that is too long: 2' status_of 2 --vault second delete ruled \
+    --reason "$(printf '%064d' 0)"
+tap_ok 'lock it' rpv3 lock ruled
+tap_ok 'a locked one is not deleted: 4' status_of 4 --vault second delete ruled --reason refused
+tap_ok 'and has no reason' silent 'refused' rpv3 show ruled
+tap_ok 'unlock it' rpv3 unlock ruled
+tap_ok 'a delete says until when and how' \
+    says 'until 2[0-9-]*T[0-9:]*Z it can be taken back with: reprieve recover [0-9a-f]\{32\}' \
+    rpv3 delete ruled --reason 'key rotated; ticket 4711'
+tap_ok 'and why' says 'Why  *key rotated; ticket 4711' rpv3 show ruled
+tap_ok 'as the audit does' says 'KeyDelete .*ticket 4711' rpv3 audit query --operation KeyDelete
+tap_ok 'by the command it told' rpv3 recover "$(uid_of deleted)"
+tap_ok 'and again, as JSON' says '"recover": "reprieve recover [0-9a-f]' rpv3 --json delete ruled
+tap_ok 'no such object: 3' status_of 3 --vault second delete ruled
+before=$(rpv3 show ruled | sed -n 's/^Purge date *//p')
+tap_ok 'a later purge date' rpv3 postpone ruled --until 2999-12-31
+tap_ok 'is shown' says 'Purge date  *2999-12-31T00:00:00Z' rpv3 show ruled
+tap_fails 'and was another' [ "$before" = 2999-12-31T00:00:00Z ]
+tap_ok 'an earlier one: 1' status_of 1 --vault second postpone ruled --until 30d
+tap_ok 'says what it is' says 'its purge date is 2999-12-31' rpv3 postpone ruled --until 30d
+tap_ok 'postponed to when? 2' status_of 2 --vault second postpone ruled
+tap_ok 'a live one of the same label' user3 --keygen --key-type AES:32 --label ruled --id 03
+tap_ok 'recovery tells of it' says 'another object bears its label' rpv3 recover ruled
+tap_ok 'a name of two live ones' status_of 3 --vault second hold ruled
+tap_ok 'does not mean a third that is deleted' user3 --keygen --key-type AES:32 --label ruled --id 04
+tap_ok 'delete that' rpv3 delete id=04
+tap_ok 'still: 3' status_of 3 --vault second hold ruled
+tap_ok 'it is not held' says 'Hold  *no' rpv3 show id=04
+
 # ---------------------------------------------------------------- generations
 
 tap_ok 'an accident' tool --slot 0 --init-token --label oops --so-pin "$so_pin"
@@ -286,6 +363,7 @@ tap_ok 'and something else' user --keygen --key-type AES:16 --id 31 --label late
 cp "$tap_dir/data.old" "$tap_dir/store/data.mdb"
 tap_ok 'an older copy: 1' status_of 1 doctor
 tap_ok 'is explained' says 'head  *BAD .*older copy' rpv doctor
+tap_ok 'the audit does not reach what is known of it: 1' status_of 1 audit verify
 tap_ok 'nothing can be made: 4' status_of 4 --vault clients recover --all
 REPRIEVE_SO_PIN=wrong-pin tap_ok 'accepted with a wrong PIN: 5' \
     status_of 5 --vault clients doctor --accept-rollback --yes

@@ -18,11 +18,11 @@ rpv() {
     "$reprieve" "$@" </dev/null
 }
 
-# rpv_as NAME:PIN ARG...
+# rpv_as NAME PIN ARG...
 rpv_as() {
-    as_pin=$1
-    shift
-    REPRIEVE_PIN=$as_pin "$reprieve" "$@" </dev/null
+    as_name=$1 as_pin=$2
+    shift 2
+    REPRIEVE_PIN=$as_pin "$reprieve" --user "$as_name" "$@" </dev/null
 }
 
 # as NAME:PIN ARG...: pkcs11-tool, logged in so
@@ -92,13 +92,108 @@ tap_fails 'the former one is none now' as alice:first-pin --list-objects
 tap_ok 'the new one is' as alice:second-pin --list-objects
 tap_ok 'the SO gives another' rpv user pin alice
 tap_ok 'which is the one' as alice:first-pin --list-objects
-tap_fails 'alice may not make users' rpv_as alice:first-pin user add --user eve sign
+tap_fails 'alice may not make users' rpv_as alice first-pin user add eve sign
 tap_ok 'an administrator may' rpv user add root2 administrator
-tap_ok 'as user' rpv_as root2:first-pin user add --user eve sign
-tap_ok 'eve is removed' rpv_as root2:first-pin user remove --user eve
+tap_ok 'as user' rpv_as root2 first-pin user add eve sign
+tap_ok 'eve is removed' rpv_as root2 first-pin user remove eve
 tap_fails 'and cannot log in' as eve:first-pin --list-objects
 tap_ok 'a user that there is not: not 0' status_of 3 user grant eve sign
 tap_ok 'the default user is as ever' tool --login --pin "$user_pin" --list-objects
+# ---------------------------------------------------------------- governing by name
+
+# status_as WANTED NAME ARG...
+status_as() {
+    status_wanted=$1 status_who=$2 status_got=0
+    shift 2
+    rpv_as "$status_who" first-pin "$@" || status_got=$?
+    [ "$status_got" -eq "$status_wanted" ]
+}
+tap_ok 'a vault without purge protection' rpv vault create --label two --set purge_protection=no
+rpv() {
+    "$reprieve" --vault two "$@" </dev/null
+}
+rpv_as() {
+    as_name=$1 as_pin=$2
+    shift 2
+    REPRIEVE_PIN=$as_pin "$reprieve" --vault two --user "$as_name" "$@" </dev/null
+}
+tap_ok 'its user PIN' rpv vault init-pin
+for key in 11 12 13 14 15; do
+    tool --token-label two --login --pin "$user_pin" --keygen --key-type AES:32 --id $key \
+        --label key$key >made 2>&1 || cat made
+done
+for who in 'olga purge-operator' 'oscar purge-operator' 'hilda list hold' 'luke list lock' \
+    'paula list policy' 'rex list recover' 'bea backup-operator' 'audrey auditor' \
+    'dela list delete' 'upa list update' 'nemo list'; do
+    # shellcheck disable=SC2086 # the words are words
+    rpv user add $who >made 2>&1 || cat made
+done
+# verb, what takes it, and who has it not
+can() {
+    tap_ok "$1 may: $*" status_as 0 "$@"
+}
+cannot() {
+    tap_ok "$1 may not: $*" status_as 4 "$@"
+}
+for does in 'hilda hold key11' 'hilda release key11' 'luke lock key11' 'luke unlock key11' \
+    'hilda vault hold' 'hilda vault release' 'luke vault lock' 'luke vault unlock' \
+    'paula honeytoken key11' 'paula honeytoken key11 --off' 'paula policy set purge_approvals=2' \
+    'upa disable key11' 'upa enable key11' 'upa dates key11 --not-after 2999-01-01' \
+    'dela delete key11'; do
+    # shellcheck disable=SC2086
+    cannot nemo ${does#* }
+    # shellcheck disable=SC2086
+    can $does
+done
+cannot nemo backup --out nemo.backup
+can bea backup --out bea.backup
+can audrey audit query
+can audrey audit verify
+can olga deleted
+cannot nemo postpone key11 --until 2999-01-01
+can rex postpone key11 --until 2999-01-01
+cannot nemo recover key11
+can rex recover key11
+can paula user add pete list,policy
+tap_ok 'whom there is not: 5' status_as 5 zoe list
+tap_ok 'her PIN is wrong: 5' status_of 5 --user olga list
+tap_ok 'tells the tries left' says 'tries left[^0-9]*[0-9]' rpv --user olga list
+tap_ok 'one acts: 2' status_as 2 olga --so list
+tap_ok 'nobody acts: 2' status_as 2 olga vault list
+tap_ok 'a PIN from a file' sh -c "printf first-pin >pin &&
+    env -u REPRIEVE_PIN '$reprieve' --vault two --user olga --pin-file pin list </dev/null"
+
+# ---------------------------------------------------------------- two-person purge
+
+for key in 11 12 13 14 15; do rpv delete key$key >made 2>&1 || cat made; done
+tap_ok 'a purge for want of the verb: 4' status_as 4 nemo purge key11
+tap_ok 'the first of two: 6' status_as 6 olga purge key11
+tap_ok 'says what is needed' says 'Approved the purge of "key11".* 1 of 2; 1 more must purge it' \
+    rpv_as olga first-pin purge key11
+tap_ok 'and that nothing is purged yet' says 'APPROVAL_NOTED' rpv_as olga first-pin purge key11
+tap_ok 'as JSON' says '"approvalsNeeded": 2' rpv_as olga first-pin --json purge key11
+tap_ok 'the same principal, again and again: 6' status_as 6 olga purge key11
+tap_ok 'it is there' says 'key11' rpv deleted
+tap_ok 'several at once: all are noted' says 'purge of "key13"' rpv_as olga first-pin purge key12 key13
+tap_ok 'the SO is another' rpv purge key11 --yes
+tap_ok 'that was the end' silent 'key11' rpv deleted
+tap_ok 'a second operator is one, too' says 'Purged "key12"' rpv_as oscar first-pin purge key12
+tap_ok 'on record' says 'KeyPurgeApprove  *ok  *olga' rpv audit query --operation KeyPurgeApprove
+tap_ok 'olga loses the verb' rpv user revoke olga purge
+tap_ok 'her approval is void: 6' status_of 6 purge key13 --yes
+tap_ok 'it is there' says 'key13' rpv deleted
+tap_ok 'the first of two: 6' status_as 6 oscar purge key14
+tap_ok 'oscar is removed' rpv user remove oscar
+tap_ok 'and his approval with him: 6' status_of 6 purge key14 --yes
+sleep 1
+tap_ok 'another oscar' rpv user add oscar purge-operator
+tap_ok 'with the SO makes two' says 'Purged "key14"' rpv_as oscar first-pin purge key14
+tap_ok 'a recovery forgets approvals: 6' status_of 6 purge key15 --yes
+tap_ok 'recovered' rpv recover key15
+tap_ok 'deleted again' rpv delete key15
+tap_ok 'begins anew: 6' status_as 6 oscar purge key15
+tap_ok 'two again' rpv purge key15 --yes
+
 tap_ok 'the chain is whole' says 'intact' rpv audit verify
 
 tap_done

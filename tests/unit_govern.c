@@ -268,6 +268,52 @@ static void test_two_person_purge(void **state)
     vs_logout(two);
 }
 
+/* An approval counts while the one who gave it could give it now. */
+static void test_approvals_that_are_void(void **state)
+{
+    struct fixture *f = *state;
+    const uint32_t verbs = VS_VERB_PURGE | VS_VERB_LIST;
+    const uint8_t *pin = (const uint8_t *)"pin-1234";
+    struct vs_id id = object_make(f, f->user, true, "k", "v");
+    struct vs_login *one = NULL, *two = NULL;
+    struct vs_approvals told;
+
+    policy_set(f, to_two);
+    assert_ok(vs_user_add(f->store, f->so, "one", pin, 8, verbs));
+    assert_ok(vs_user_add(f->store, f->so, "two", pin, 8, verbs));
+    assert_ok(vs_login_named(f->store, 0, "one", pin, 8, &one));
+    assert_ok(vs_login_named(f->store, 0, "two", pin, 8, &two));
+    assert_ok(vs_object_delete(f->store, 0, f->user, &id));
+    assert_status(vs_object_purge_told(f->store, 0, one, &id, &told), VS_PENDING);
+    assert_int_equal(told.n, 1);
+    assert_int_equal(told.wanted, 2);
+    assert_int_equal(told.until, header_of(f, &id).deleted_at + 24 * 3600);
+
+    assert_ok(vs_user_set_verbs(f->store, f->so, "one", VS_VERB_LIST));
+    assert_status(vs_object_purge_told(f->store, 0, two, &id, &told), VS_PENDING);
+    assert_int_equal(told.n, 1);                     /* one has lost the verb */
+    assert_ok(vs_user_grant(f->store, f->so, "one", &id, VS_VERB_PURGE));
+    assert_ok(vs_user_remove(f->store, f->so, "two"));
+    assert_status(vs_object_purge_told(f->store, 0, one, &id, &told), VS_PENDING);
+    assert_int_equal(told.n, 1);                     /* two is gone */
+    vs_logout(two);
+
+    fixture_pass(f, 60);
+    assert_ok(vs_user_remove(f->store, f->so, "one"));
+    assert_ok(vs_user_add(f->store, f->so, "one", pin, 8, verbs));
+    assert_ok(vs_user_add(f->store, f->so, "two", pin, 8, VS_VERB_LIST));
+    assert_ok(vs_login_named(f->store, 0, "two", pin, 8, &two));
+    assert_status(vs_object_purge(f->store, 0, two, &id), VS_DENIED);
+    assert_ok(vs_user_grant(f->store, f->so, "two", &id, VS_VERB_PURGE));
+    assert_status(vs_object_purge_told(f->store, 0, two, &id, &told), VS_PENDING);
+    assert_int_equal(told.n, 1);                     /* one is another one now */
+    assert_false(slot_wiped(f, &id));
+    assert_ok(vs_object_purge(f->store, 0, f->so, &id));     /* two by a grant, and the SO */
+    assert_true(slot_wiped(f, &id));
+    vs_logout(one);
+    vs_logout(two);
+}
+
 static void test_tombstones(void **state)
 {
     struct fixture *f = *state;
@@ -344,6 +390,7 @@ int main(void)
         CASE(test_retention_limit),
         CASE(test_policy_keeps_promised_dates),
         CASE(test_two_person_purge),
+        CASE(test_approvals_that_are_void),
         CASE(test_tombstones),
         CASE(test_vault_hold_and_lock),
     };

@@ -28,7 +28,8 @@ static const struct rule DEFAULTS[] = {
      .count = 3, .within = 300, .enabled = true},
     EVENT_RULE("lock-out", "critical", "VaultLockOut", "", ""),
     EVENT_RULE("honeytoken", "critical", "Key*", "", "honeytoken*"),
-    EVENT_RULE("clock", "critical", "Clock* Rollback* HeadLost", "", ""),
+    EVENT_RULE("clock", "critical", "Clock*", "", ""),
+    EVENT_RULE("rollback", "critical", "Rollback* HeadLost", "", ""),
     {.name = "purge-near", .level = "warning", .purge_within = 3 * 86400, .enabled = true},
     {.name = "chain-broken", .level = "critical", .chain = true, .enabled = true},
 };
@@ -39,6 +40,8 @@ static bool text_set(char *field, size_t size, const char *value)
 {
     return (size_t)snprintf(field, size, "%s", value) < size;
 }
+
+#define TEXT_SET(field, value) text_set(field, sizeof(field), value)
 
 static bool number_set(unsigned long *field, unsigned long max, const char *value)
 {
@@ -85,29 +88,55 @@ static bool level_set(char level[16], const char *value)
             strcmp(value, "critical") == 0) && text_set(level, 16, value);
 }
 
-static bool rule_set(struct rule *rule, const char *name, const char *value)
+/* What a key of the file takes. */
+static bool take_enabled(struct rule *r, const char *v) { return switch_set(&r->enabled, v); }
+static bool take_level(struct rule *r, const char *v) { return level_set(r->level, v); }
+static bool take_result(struct rule *r, const char *v) { return TEXT_SET(r->result, v); }
+static bool take_detail(struct rule *r, const char *v) { return TEXT_SET(r->detail, v); }
+static bool take_operation(struct rule *r, const char *v) { return TEXT_SET(r->operations, v); }
+static bool take_within(struct rule *r, const char *v) { return seconds_set(&r->within, v); }
+static bool take_chain(struct rule *r, const char *v) { return switch_set(&r->chain, v); }
+static bool take_near(struct rule *r, const char *v) { return seconds_set(&r->purge_within, v); }
+static bool take_count(struct rule *r, const char *v)
 {
-    const struct { const char *name; char *text; size_t size; } texts[] = {
-        {"operation", rule->operations, sizeof(rule->operations)},
-        {"result", rule->result, sizeof(rule->result)},
-        {"detail", rule->detail, sizeof(rule->detail)},
-    };
-    const struct { const char *name; bool *field; } switches[] = {
-        {"enabled", &rule->enabled}, {"chain", &rule->chain}};
+    return number_set(&r->count, RULE_COUNT_MAX, v);
+}
 
-    for (size_t i = 0; i < COUNT_OF(texts); i++)
-        if (strcmp(name, texts[i].name) == 0)
-            return text_set(texts[i].text, texts[i].size, value);
-    for (size_t i = 0; i < COUNT_OF(switches); i++)
-        if (strcmp(name, switches[i].name) == 0)
-            return switch_set(switches[i].field, value);
-    if (strcmp(name, "count") == 0)
-        return number_set(&rule->count, RULE_COUNT_MAX, value);
-    if (strcmp(name, "within") == 0)
-        return seconds_set(&rule->within, value);
-    if (strcmp(name, "purge_within") == 0)
-        return seconds_set(&rule->purge_within, value);
-    return strcmp(name, "level") == 0 && level_set(rule->level, value);
+static const struct {
+    const char *name;
+    bool (*take)(struct rule *rule, const char *value);
+    const char *takes;
+} KEYS[] = {
+    {"enabled", take_enabled, "yes or no"},
+    {"level", take_level, "info, warning or critical"},
+    {"operation", take_operation, "operations, or patterns of them"},
+    {"result", take_result, "ok, failed or a result"},
+    {"detail", take_detail, "a pattern"},
+    {"count", take_count, "a number up to 1000"},
+    {"within", take_within, "a time such as 60s, 5m, 24h or 3d"},
+    {"purge_within", take_near, "a time such as 60s, 5m, 24h or 3d"},
+    {"chain", take_chain, "yes or no"},
+};
+
+struct reading { struct rules *rules; char problem[300]; };
+
+static bool rule_set(struct reading *reading, struct rule *rule, const char *name,
+                     const char *value)
+{
+    size_t i = 0;
+
+    while (i < COUNT_OF(KEYS) && strcmp(KEYS[i].name, name) != 0)
+        i++;
+    if (i < COUNT_OF(KEYS) && KEYS[i].take(rule, value))
+        return true;
+    if (reading->problem[0] != '\0')
+        return false;             /* the first one is told */
+    if (i < COUNT_OF(KEYS))
+        snprintf(reading->problem, sizeof(reading->problem), "%s takes %s, and not \"%.60s\"",
+                 name, KEYS[i].takes, value);
+    else
+        snprintf(reading->problem, sizeof(reading->problem), "there is no key \"%.60s\"", name);
+    return false;
 }
 
 static struct rule *rule_named(struct rules *rules, const char *name)
@@ -125,9 +154,13 @@ static struct rule *rule_named(struct rules *rules, const char *name)
 
 static int file_line(void *context, const char *section, const char *name, const char *value)
 {
-    struct rule *rule = rule_named(context, section);
+    struct reading *reading = context;
+    struct rule *rule = rule_named(reading->rules, section);
 
-    return rule != NULL && rule_set(rule, name, value);
+    if (rule == NULL && reading->problem[0] == '\0')
+        snprintf(reading->problem, sizeof(reading->problem),
+                 "a rule has a name of 1 to 31 characters, and there are at most %d", RULES_MAX);
+    return rule != NULL && rule_set(reading, rule, name, value);
 }
 
 /* "": none. */
@@ -148,8 +181,15 @@ static void file_usual(char ret_path[4096])
         ret_path[0] = '\0';
 }
 
+static bool rule_is_one(const struct rule *rule)
+{
+    return rule->operations[0] != '\0' || rule->result[0] != '\0' || rule->detail[0] != '\0' ||
+           rule->purge_within != 0 || rule->chain || !rule->enabled;
+}
+
 enum outcome rules_read(struct client *client, const char *path, struct rules *ret_rules)
 {
+    struct reading reading = {.rules = ret_rules};
     char usual[4096];
     int line = 0;
 
@@ -161,12 +201,19 @@ enum outcome rules_read(struct client *client, const char *path, struct rules *r
         path = usual;
     }
     if (path[0] != '\0')
-        line = ini_parse(path, file_line, ret_rules);
+        line = ini_parse(path, file_line, &reading);
     if (line < 0)
         return failure_set(&client->failure, OUTCOME_FAILED, "RULES", "%s cannot be read", path);
     if (line > 0)
-        return failure_set(&client->failure, OUTCOME_FAILED, "RULES",
-                           "%s:%d: no such key, or a value that cannot be", path, line);
+        return failure_set(&client->failure, OUTCOME_FAILED, "RULES", "%s:%d: %s", path, line,
+                           reading.problem[0] != '\0' ? reading.problem
+                                                      : "neither [RULE] nor KEY = VALUE");
+    for (size_t i = 0; i < ret_rules->n; i++)
+        if (!rule_is_one(&ret_rules->rule[i]))
+            return failure_set(&client->failure, OUTCOME_FAILED, "RULES",
+                               "%s: [%s] says of nothing when it is to alert: it takes operation, "
+                               "result, detail, purge_within or chain", path,
+                               ret_rules->rule[i].name);
     for (size_t i = 0; i < ret_rules->n; i++)
         if (ret_rules->rule[i].count > 1)
             ret_rules->rule[i].times = calloc(ret_rules->rule[i].count, sizeof(long long));
@@ -220,9 +267,11 @@ bool rule_fires(struct rule *rule, const struct RPV_AUDIT_RECORD *event)
 
     if (!fits || rule->count <= 1 || rule->times == NULL)
         return fits;
-    if (rule->n_times == rule->count)
-        memmove(rule->times, rule->times + 1, --rule->n_times * sizeof(*rule->times));
-    rule->times[rule->n_times++] = event->time;
+    for (unsigned long long i = 0; i < event->count && i < rule->count; i++) {
+        if (rule->n_times == rule->count)
+            memmove(rule->times, rule->times + 1, --rule->n_times * sizeof(*rule->times));
+        rule->times[rule->n_times++] = event->time;
+    }
     if (rule->n_times < rule->count ||
         (rule->within != 0 && event->time - rule->times[0] > (long long)rule->within))
         return false;

@@ -1,6 +1,7 @@
 #include "client.h"
 
 #include <dlfcn.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -36,7 +37,7 @@ static const struct {
     const char *hint;
 } advice[] = {
     {CKR_ACTION_PROHIBITED, OUTCOME_REFUSED, "the vault's policy does not allow it",
-     "see the policy with: reprieve vault policy"},
+     "see the policy with: reprieve policy show"},
     {CKR_TOKEN_WRITE_PROTECTED, OUTCOME_REFUSED, "the vault is locked against writing", ""},
     {CKR_KEY_FUNCTION_NOT_PERMITTED, OUTCOME_REFUSED, "the key may not be used for that",
      "see its usage with: pkcs11-tool --list-objects"},
@@ -123,15 +124,17 @@ static void module_default(struct client *client, char path[PATH_SIZE])
         snprintf(path, PATH_SIZE, "%s", REPRIEVE_MODULE_PATH);
 }
 
-static void vendor_find(struct client *client)
+/* NULL when there is none of that name and version. */
+static void *interface_find(struct client *client, const char *name, CK_VERSION *version)
 {
     CK_C_GetInterface get = NULL;
     CK_INTERFACE_PTR interface = NULL;
-    CK_UTF8CHAR name[] = RPV_INTERFACE_NAME;
 
     *(void **)&get = dlsym(client->dl, "C_GetInterface");
-    if (get != NULL && get(name, NULL, &interface, 0) == CKR_OK && interface != NULL)
-        client->rpv = interface->pFunctionList;
+    if (get == NULL || get((CK_UTF8CHAR_PTR)(uintptr_t)name, version, &interface, 0) != CKR_OK ||
+        interface == NULL)
+        return NULL;
+    return interface->pFunctionList;
 }
 
 static enum outcome module_load(struct client *client, const char *path)
@@ -149,7 +152,8 @@ static enum outcome module_load(struct client *client, const char *path)
     if (get == NULL || get(&client->f) != CKR_OK)
         return failure_set(&client->failure, OUTCOME_FAILED, "MODULE_LOAD",
                            "%s is not a PKCS#11 module", path);
-    vendor_find(client);
+    client->rpv = interface_find(client, RPV_INTERFACE_NAME, NULL);
+    client->f3 = interface_find(client, "PKCS 11", &(CK_VERSION){3, 0});
     return OUTCOME_OK;
 }
 
@@ -304,25 +308,62 @@ CK_USER_TYPE client_user_type(enum client_role role)
 enum outcome client_pin(struct client *client, enum client_role role, bool fresh,
                         struct pin *ret_pin)
 {
+    char named[80];
     const struct pin_source sources[] = {
-        [ROLE_USER] = {"user PIN", client->pin_file, "--pin-file", "REPRIEVE_PIN"},
+        [ROLE_USER] = {client->user != NULL ? named : "user PIN", client->pin_file, "--pin-file",
+                       "REPRIEVE_PIN"},
         [ROLE_SO] = {"SO PIN", client->so_pin_file, "--so-pin-file", "REPRIEVE_SO_PIN"},
     };
 
+    snprintf(named, sizeof(named), "PIN of %s", client->user != NULL ? client->user : "");
     return pin_read(&sources[role], fresh, &client->failure, ret_pin);
 }
 
-static void hint_tries(struct client *client, enum client_role role)
+/* How many tries a principal has left; false when that is not to be learned. */
+static bool tries_left(struct client *client, enum client_role role, CK_ULONG *ret_tries)
 {
-    struct RPV_VAULT_INFO infos[64];
-    CK_ULONG n = COUNT_OF(infos);
+    struct RPV_VAULT_INFO vaults[64];
+    struct RPV_USER_INFO users[64];
+    CK_ULONG n = client->user != NULL ? COUNT_OF(users) : COUNT_OF(vaults);
+    CK_RV rv = client->user != NULL ? client->rpv->RPV_ListUsers(client->slot, users, &n)
+                                    : client->rpv->RPV_ListVaults(vaults, &n);
 
-    if (client->rpv == NULL || client->rpv->RPV_ListVaults(infos, &n) != CKR_OK)
+    for (CK_ULONG i = 0; rv == CKR_OK && i < n; i++) {
+        if (client->user != NULL ? strcmp(users[i].name, client->user) != 0
+                                 : vaults[i].slotID != client->slot)
+            continue;
+        *ret_tries = client->user != NULL ? users[i].ulTriesLeft
+                     : role == ROLE_SO    ? vaults[i].ulSoTriesLeft
+                                          : vaults[i].ulUserTriesLeft;
+        return true;
+    }
+    return false;
+}
+
+/* More than the code tells. A user that there is not has a wrong PIN, too. */
+static void login_explain(struct client *client, enum client_role role)
+{
+    CK_ULONG tries = 0;
+
+    if (client->rpv == NULL || strcmp(client->failure.code, "CKR_PIN_INCORRECT") != 0)
         return;
-    for (CK_ULONG i = 0; i < n; i++)
-        if (infos[i].slotID == client->slot)
-            failure_hint(&client->failure, "tries left before the PIN is locked: %lu",
-                         role == ROLE_SO ? infos[i].ulSoTriesLeft : infos[i].ulUserTriesLeft);
+    if (tries_left(client, role, &tries))
+        failure_hint(&client->failure, "tries left before the PIN is locked: %lu", tries);
+    else if (client->user != NULL)
+        failure_hint(&client->failure, "is there a user \"%s\"? See: reprieve user list",
+                     client->user);
+}
+
+static enum outcome login_named(struct client *client, const struct pin *pin)
+{
+    if (client->f3 == NULL)
+        return failure_set(&client->failure, OUTCOME_FAILED, "MODULE_FOREIGN",
+                           "the module knows no named users");
+    return client_check(client, "C_LoginUser",
+                        client->f3->C_LoginUser(client->session, CKU_USER,
+                                                (CK_UTF8CHAR_PTR)(uintptr_t)pin->bytes, pin->len,
+                                                (CK_UTF8CHAR_PTR)(uintptr_t)client->user,
+                                                strlen(client->user)));
 }
 
 enum outcome client_login(struct client *client, enum client_role role, bool read_write)
@@ -339,12 +380,15 @@ enum outcome client_login(struct client *client, enum client_role role, bool rea
     outcome = client_pin(client, role, false, &pin);
     if (outcome != OUTCOME_OK)
         return outcome;
-    outcome = client_check(client, "C_Login",
-                           client->f->C_Login(client->session, client_user_type(role), pin.bytes,
-                                              pin.len));
+    if (role == ROLE_USER && client->user != NULL)
+        outcome = login_named(client, &pin);
+    else
+        outcome = client_check(client, "C_Login",
+                               client->f->C_Login(client->session, client_user_type(role),
+                                                  pin.bytes, pin.len));
     if (outcome == OUTCOME_OK)
         client->role = role;
-    else if (strcmp(client->failure.code, "CKR_PIN_INCORRECT") == 0)
-        hint_tries(client, role);
+    else
+        login_explain(client, role);
     return outcome;
 }

@@ -18,9 +18,11 @@ struct client {
     const char *vault;
     const char *pin_file;
     const char *so_pin_file;
+    const char *user; /* whom ROLE_USER means by name; NULL: the vault's own user */
 
     void *dl;
     CK_FUNCTION_LIST_PTR f;
+    CK_FUNCTION_LIST_3_0_PTR f3;         /* NULL: the module has no 3.0 interface */
     const struct RPV_FUNCTION_LIST *rpv; /* NULL: the module is not Reprieve */
     bool initialized;
     CK_SLOT_ID slot;

@@ -110,6 +110,8 @@ static enum outcome audit(struct run *run)
     enum outcome outcome = run_number(run, OPT_LIMIT, (unsigned long)-1, &limit);
 
     if (outcome == OUTCOME_OK)
+        outcome = run_login_if_told(run);
+    if (outcome == OUTCOME_OK)
         outcome = filter_read(run, &filter);
     if (outcome != OUTCOME_OK)
         return outcome;
@@ -128,15 +130,18 @@ static enum outcome audit_verify(struct run *run)
     unsigned long long events = 0;
     unsigned long long bad = 0;
     json_t *document = NULL;
-    enum outcome outcome = client_check(client, "RPV_VerifyAudit",
-                                        client->rpv->RPV_VerifyAudit(&events, &bad));
+    enum outcome outcome = run_login_if_told(run);
 
+    if (outcome == OUTCOME_OK)
+        outcome = client_check(client, "RPV_VerifyAudit",
+                               client->rpv->RPV_VerifyAudit(&events, &bad));
     if (outcome != OUTCOME_OK)
         return outcome;
     if (bad != 0) {
         failure_set(&client->failure, OUTCOME_FAILED, "AUDIT_BROKEN",
-                    "the chain breaks at event %llu: it, or one before it, was changed", bad);
-        failure_hint(&client->failure, "trust nothing from there on; compare with a backup");
+                    "the chain breaks at event %llu: it, or one before it, was changed or cut, or "
+                    "an older copy was put back", bad);
+        failure_hint(&client->failure, "trust nothing from there on; see: reprieve doctor");
         return OUTCOME_FAILED;
     }
     document = json_object();
@@ -149,7 +154,7 @@ static enum outcome audit_verify(struct run *run)
 /* Is there a PIN without asking? Whoever sweeps by a timer is not there to be asked. */
 static bool pin_given(const struct run *run)
 {
-    return run->client.pin_file != NULL || getenv("REPRIEVE_PIN") != NULL;
+    return run_option(run, OPT_USER) != NULL || run->client.pin_file != NULL || getenv("REPRIEVE_PIN") != NULL;
 }
 
 static enum outcome vaults_due(struct client *client, CK_ULONG *ret_due)
@@ -187,7 +192,7 @@ static enum outcome sweep_rotate(struct run *run, json_t *document)
     if (outcome == OUTCOME_OK && due > 0 && pin_given(run)) {
         outcome = client_choose_vault(client);
         if (outcome == OUTCOME_OK)
-            outcome = client_login(client, ROLE_USER, true);
+            outcome = run_login(run, ROLE_USER, true);
         if (outcome == OUTCOME_OK)
             outcome = rotation_do(client, rows);
         if (outcome == OUTCOME_OK)
@@ -265,13 +270,13 @@ static const struct argp_option sweep_options[] = {
 const struct command audit_commands[] = {
     {"audit", "", "Shows the events",
      "Of the whole store, oldest first, or of the vault that --vault names.", audit_options, 0, 0,
-     NEED_VENDOR, audit},
+     NEED_VENDOR | MAY_LOGIN, audit},
     {"audit verify", "", "Checks that no event was changed or cut out",
-     "Recomputes the chain of hashes; fails when it breaks.", NULL, 0, 0, NEED_VENDOR,
+     "Recomputes the chain of hashes; fails when it breaks.", NULL, 0, 0, NEED_VENDOR | MAY_LOGIN,
      audit_verify},
     {"sweep", "", "Purges what is past its purge date",
      "It would go anyway when next looked at. Run it daily, so that it goes on time.",
-     sweep_options, 0, 0, NEED_VENDOR, sweep},
+     sweep_options, 0, 0, NEED_VENDOR | MAY_LOGIN, sweep},
     {"store show", "", "Shows where the store is", "", NULL, 0, 0, NEED_VENDOR, store_show},
     {0},
 };

@@ -5,10 +5,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "command.h"
 #include "key_file.h"
-#include "object.h"
 #include "output.h"
+#include "select.h"
 
 /* ------------------------------------------------------------------ progress */
 
@@ -114,28 +113,6 @@ static enum outcome keys_read(struct run *run, bool is_private, struct key_files
 
 /* ------------------------------------------------------------------ backup */
 
-static CK_BBOOL yes = CK_TRUE;
-
-/* A live object of that name, else a deleted one. */
-static enum outcome object_of(struct run *run, const char *name, CK_OBJECT_HANDLE *ret_handle)
-{
-    CK_ATTRIBUTE attrs[2];
-    CK_OBJECT_CLASS class = 0;
-    CK_ULONG n = 0;
-    const char *word = run_option(run, OPT_CLASS);
-    enum outcome outcome = OUTCOME_OK;
-
-    if (word != NULL && !object_class(word, &class))
-        return run_usage(run, "--class takes private, public, secret, certificate or data");
-    if (word != NULL)
-        attrs[n++] = (CK_ATTRIBUTE){CKA_CLASS, &class, sizeof(class)};
-    outcome = object_select(&run->client, name, attrs, n, ret_handle);
-    if (outcome != OUTCOME_NOT_FOUND || run->client.failure.candidates != NULL)
-        return outcome;
-    attrs[n++] = (CK_ATTRIBUTE){CKA_RPV_DELETED, &yes, sizeof(yes)};
-    return object_select(&run->client, name, attrs, n, ret_handle);
-}
-
 static enum outcome backup_do(struct run *run, const CK_OBJECT_HANDLE *handles,
                               const struct key_files *files, unsigned long threshold)
 {
@@ -179,7 +156,7 @@ static enum outcome backup(struct run *run)
     if (outcome == OUTCOME_OK)
         outcome = keys_read(run, false, &files);
     for (size_t i = 0; outcome == OUTCOME_OK && i < run->n_args; i++)
-        outcome = object_of(run, run->args[i], &handles[i]);
+        outcome = select_one(run, run->args[i], SELECT_LIVE | SELECT_DELETED, &handles[i]);
     if (outcome == OUTCOME_OK)
         outcome = backup_do(run, handles, &files, threshold);
     free(handles);
@@ -327,7 +304,6 @@ static const struct argp_option backup_options[] = {
     OPTION_END,
 };
 static const struct argp_option restore_options[] = {
-    OPTION_SO,
     {"key", OPT_KEY, "PRIV.PEM", 0, "A private key that the backup is sealed to; as often as "
      "needed", 0},
     {"passphrase-file", OPT_PASSPHRASE_FILE, "FILE", 0, "Read the private key's passphrase from "

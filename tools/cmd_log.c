@@ -268,7 +268,6 @@ static const struct argp_option query_options[] = {
     {"limit", OPT_LIMIT, "N", 0, "The last N (100)", 0},
     {"summary", OPT_SUMMARY, "WHICH", 0, "calls: counted by key, version, caller, operation and "
      "result; last-use: of each key by each caller", 0},
-    OPTION_SO,
     OPTION_END,
 };
 static const struct argp_option export_options[] = {
@@ -276,24 +275,23 @@ static const struct argp_option export_options[] = {
     {"limit", OPT_LIMIT, "N", 0, "The first N", 0},
     {"format", OPT_FORMAT, "FORMAT", 0, "jsonl (default) or cef", 0},
     {"out", OPT_OUT, "FILE", 0, "Into FILE instead of standard output", 0},
-    OPTION_SO,
     OPTION_END,
 };
 static const struct argp_option follow_options[] = {
     ASK_OPTIONS,
     {"limit", OPT_LIMIT, "N", 0, "End after N events", 0},
-    OPTION_SO,
     OPTION_END,
 };
 
 const struct command log_commands[] = {
     {"audit query", "", "Asks the log: by key, time, operation, caller, result",
      "Events of one key are found by an index. Labels of private keys show with a PIN "
-     "(--pin-file).", query_options, 0, 0, NEED_VENDOR, audit_query},
+     "(--pin-file).", query_options, 0, 0, NEED_VENDOR | MAY_LOGIN, audit_query},
     {"audit export", "", "Writes events for other programs",
      "JSON, an event a line, with the field names of a cloud key vault's audit events; or CEF.",
-     export_options, 0, 0, NEED_VENDOR, audit_export},
-    {"audit follow", "", "Shows events as they happen", "", follow_options, 0, 0, NEED_VENDOR,
+     export_options, 0, 0, NEED_VENDOR | MAY_LOGIN, audit_export},
+    {"audit follow", "", "Shows events as they happen", "", follow_options, 0, 0,
+     NEED_VENDOR | MAY_LOGIN,
      audit_follow},
     {0},
 };

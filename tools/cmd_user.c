@@ -3,9 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "command.h"
-#include "object.h"
 #include "output.h"
+#include "select.h"
 
 /* ------------------------------------------------------------------ words for verbs */
 
@@ -296,22 +295,6 @@ static enum outcome grants_now(struct run *run, CK_OBJECT_HANDLE object, CK_ULON
     return OUTCOME_OK;
 }
 
-/* The object that --on names, in the governance view: the SO is shown private ones in no other. */
-static enum outcome object_on(struct run *run, CK_OBJECT_HANDLE *ret_object)
-{
-    CK_BBOOL no = CK_FALSE;
-    CK_ATTRIBUTE attrs[4] = {{CKA_RPV_DELETED, &no, sizeof(no)}};
-    const char *word = run_option(run, OPT_CLASS);
-    CK_OBJECT_CLASS class = 0;
-    CK_ULONG n = 1;
-
-    if (word != NULL && !object_class(word, &class))
-        return run_usage(run, "--class takes private, public, secret, certificate or data");
-    if (word != NULL)
-        attrs[n++] = (CK_ATTRIBUTE){CKA_CLASS, &class, sizeof(class)};
-    return object_select(&run->client, run_option(run, OPT_ON), attrs, n, ret_object);
-}
-
 static enum outcome user_change(struct run *run, bool give)
 {
     struct client *client = &run->client;
@@ -323,7 +306,7 @@ static enum outcome user_change(struct run *run, bool give)
     if (outcome == OUTCOME_OK)
         outcome = verbs_now(run, &now);
     if (outcome == OUTCOME_OK && on)
-        outcome = object_on(run, &object);
+        outcome = select_one(run, run_option(run, OPT_ON), SELECT_LIVE, &object);
     if (outcome == OUTCOME_OK && on)
         outcome = grants_now(run, object, &now);
     if (outcome != OUTCOME_OK)
@@ -349,26 +332,21 @@ static enum outcome user_revoke(struct run *run)
 
 /* ------------------------------------------------------------------ the rows */
 
-#define OPTION_USER                                                                                \
-    {"user", OPT_USER, NULL, 0, "Act as user instead of as SO; as a named one with a PIN of the "  \
-     "form NAME:PIN", 0}
 #define OPTION_NEW_PIN                                                                             \
     {"user-pin-file", OPT_USER_PIN_FILE, "FILE", 0, "Read the named user's PIN from FILE; else "   \
      "from REPRIEVE_NEW_PIN, else it is asked for", 0}
 #define OPTION_ON                                                                                  \
     {"on", OPT_ON, "OBJECT", 0, "Only on this object: its unique id or label", 0}
 
-static const struct argp_option plain_options[] = {OPTION_USER, OPTION_END};
-static const struct argp_option pin_options[] = {OPTION_USER, OPTION_NEW_PIN, OPTION_END};
-static const struct argp_option grant_options[] = {OPTION_USER, OPTION_ON, OPTION_CLASS,
-                                                   OPTION_END};
+static const struct argp_option pin_options[] = {OPTION_NEW_PIN, OPTION_END};
+static const struct argp_option grant_options[] = {OPTION_ON, OPTION_CLASS, OPTION_END};
 
 #define VERBS_DOC                                                                                  \
     "Verbs: get list create import update delete recover backup restore, encrypt decrypt wrap "    \
     "unwrap sign verify derive, purge hold lock policy audit rotate. Roles, for bundles of them: " \
     "administrator, crypto-officer, crypto-user, service-encryption, purge-operator, auditor, "    \
     "backup-operator."
-#define NEEDS (NEED_VENDOR | NEED_VAULT | NEED_ADMIN | NEED_WRITE)
+#define NEEDS (NEED_VENDOR | NEED_VAULT | NEED_OFFICER | NEED_WRITE)
 
 const struct command user_commands[] = {
     {"user list", "", "Lists the named users, their verbs and grants", "", NULL, 0, 0,
@@ -387,7 +365,7 @@ const struct command user_commands[] = {
      "Also frees a locked one. Users change their own PIN with any PKCS#11 tool.", pin_options, 1,
      1, NEEDS, user_set_pin},
     {"user remove", "NAME", "Removes a named user",
-     "Its logins end at their next call, in every process.", plain_options, 1, 1, NEEDS,
+     "Its logins end at their next call, in every process.", NULL, 1, 1, NEEDS,
      user_remove},
     {0},
 };

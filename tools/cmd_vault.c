@@ -1,207 +1,11 @@
-/* cmd_vault.c: vaults, their policy, their generations. */
-#include <stddef.h>
+/* cmd_vault.c: vaults and their generations. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "command.h"
 #include "output.h"
-
-/* ------------------------------------------------------------------ policy */
-
-enum policy_shape { POLICY_NUMBER, POLICY_SWITCH, POLICY_WORD };
-
-/* The keys are those of reprieve.conf. */
-static const struct policy_row {
-    const char *key;
-    enum policy_shape shape;
-    size_t offset;
-    const char *range;
-    const char *words[2]; /* of a POLICY_WORD */
-} policy_rows[] = {
-    {"retention_days", POLICY_NUMBER, offsetof(struct RPV_POLICY, ulRetentionDays),
-     "7 to 90, or to retention_max_days of the configuration", {NULL, NULL}},
-    {"purge_protection", POLICY_SWITCH, offsetof(struct RPV_POLICY, bPurgeProtection),
-     "yes or no; 72 hours after it became yes, always yes", {NULL, NULL}},
-    {"profile", POLICY_WORD, offsetof(struct RPV_POLICY, ulProfile), "ordinary or strict",
-     {"ordinary", "strict"}},
-#define NUMBER(key, field, range)                                                                  \
-    {key, POLICY_NUMBER, offsetof(struct RPV_POLICY, field), range, {NULL, NULL}}
-#define SWITCH(key, field)                                                                         \
-    {key, POLICY_SWITCH, offsetof(struct RPV_POLICY, field), "yes or no", {NULL, NULL}}
-    NUMBER("pin_tries", ulPinTries, "3 to 100"),
-    NUMBER("scrypt_log_n", ulScryptLogN, "10 to 22"),
-    NUMBER("min_rsa_bits", ulMinRsaBits, "1024 to 16384"),
-    {"recover_to", POLICY_WORD, offsetof(struct RPV_POLICY, ulRecoverTo), "prior or disabled",
-     {"prior", "disabled"}},
-    SWITCH("reserve_names", bReserveNames),
-    SWITCH("require_backup", bRequireBackup),
-    SWITCH("disable_before_delete", bDisableBeforeDelete),
-    SWITCH("refuse_conflicts", bRefuseConflicts),
-    SWITCH("refuse_legacy_padding", bRefuseLegacyPadding),
-    SWITCH("clock_strict", bClockStrict),
-    SWITCH("tombstone_labels", bTombstoneLabels),
-    SWITCH("newest_only", bNewestOnly),
-    SWITCH("private_audit", bPrivateAudit),
-    {"audit_use", POLICY_WORD, offsetof(struct RPV_POLICY, ulAuditUse), "counted or each",
-     {"counted", "each"}},
-    NUMBER("purge_approvals", ulPurgeApprovals, "0 to 6"),
-    NUMBER("approval_hours", ulApprovalHours, "1 to 720"),
-};
-
-static const struct column policy_columns[] = {
-    {"retention_days", "retention_days"}, {"purge_protection", "purge_protection"},
-    {"profile", "profile"},               {"pin_tries", "pin_tries"},
-    {"scrypt_log_n", "scrypt_log_n"},     {"min_rsa_bits", "min_rsa_bits"},
-    {"recover_to", "recover_to"},         {"reserve_names", "reserve_names"},
-    {"require_backup", "require_backup"}, {"disable_before_delete", "disable_before_delete"},
-    {"refuse_conflicts", "refuse_conflicts"},
-    {"refuse_legacy_padding", "refuse_legacy_padding"},
-    {"clock_strict", "clock_strict"},     {"tombstone_labels", "tombstone_labels"},
-    {"newest_only", "newest_only"},       {"private_audit", "private_audit"},
-    {"audit_use", "audit_use"},           {"purge_approvals", "purge_approvals"},
-    {"approval_hours", "approval_hours"},
-};
-
-static json_t *policy_value(const struct policy_row *row, const struct RPV_POLICY *policy)
-{
-    const unsigned char *field = (const unsigned char *)policy + row->offset;
-    CK_ULONG number = 0;
-
-    if (row->shape == POLICY_SWITCH)
-        return json_boolean(*field != CK_FALSE);
-    memcpy(&number, field, sizeof(number));
-    if (row->shape == POLICY_WORD)
-        return json_string(row->words[number != 0]);
-    return json_integer((json_int_t)number);
-}
-
-static json_t *policy_json(const struct RPV_POLICY *policy)
-{
-    json_t *object = json_object();
-
-    for (size_t i = 0; i < COUNT_OF(policy_rows); i++)
-        json_object_set_new(object, policy_rows[i].key, policy_value(&policy_rows[i], policy));
-    return object;
-}
-
-static bool word_number(const char *text, const char *zero, const char *one, CK_ULONG *ret_number)
-{
-    *ret_number = strcmp(text, one) == 0;
-    return *ret_number == 1 || strcmp(text, zero) == 0;
-}
-
-static bool policy_store(const struct policy_row *row, const char *text, struct RPV_POLICY *policy)
-{
-    unsigned char *field = (unsigned char *)policy + row->offset;
-    CK_ULONG number = 0;
-    char *end = NULL;
-    bool fine = true;
-
-    if (row->shape == POLICY_SWITCH) {
-        fine = word_number(text, "no", "yes", &number);
-        *field = number != 0 ? CK_TRUE : CK_FALSE;
-        return fine;
-    }
-    if (row->shape == POLICY_WORD) {
-        fine = word_number(text, row->words[0], row->words[1], &number);
-    } else {
-        number = strtoul(text, &end, 10);
-        fine = end != text && *end == '\0' && text[0] != '-';
-    }
-    memcpy(field, &number, sizeof(number));
-    return fine;
-}
-
-/* Applies every --set KEY=VALUE. */
-static enum outcome policy_apply(struct run *run, struct RPV_POLICY *policy)
-{
-    for (size_t s = 0; s < run->n_sets; s++) {
-        const char *equals = strchr(run->sets[s], '=');
-        size_t len = equals == NULL ? strlen(run->sets[s]) : (size_t)(equals - run->sets[s]);
-        size_t i = 0;
-
-        while (i < COUNT_OF(policy_rows) && (strlen(policy_rows[i].key) != len ||
-                                             memcmp(policy_rows[i].key, run->sets[s], len) != 0))
-            i++;
-        if (i == COUNT_OF(policy_rows) || equals == NULL)
-            return run_usage(run, "a rule is KEY=VALUE, and \"%s\" is none of those that "
-                             "\"reprieve policy show\" lists", run->sets[s]);
-        if (!policy_store(&policy_rows[i], equals + 1, policy))
-            return run_usage(run, "%s takes %s", policy_rows[i].key, policy_rows[i].range);
-    }
-    return OUTCOME_OK;
-}
-
-static enum outcome policy_print(struct run *run, const struct RPV_POLICY *before,
-                                 const struct RPV_POLICY *after, bool done)
-{
-    json_t *document = policy_json(after);
-    json_t *changes = json_object();
-
-    for (size_t i = 0; i < COUNT_OF(policy_rows); i++) {
-        json_t *old = policy_value(&policy_rows[i], before);
-
-        if (!json_equal(old, json_object_get(document, policy_rows[i].key)))
-            json_object_set(changes, policy_rows[i].key, old);
-        json_decref(old);
-    }
-    if (!run->json && run->n_sets > 0)
-        printf("%s %zu of its rules:\n", done ? "The policy was changed in"
-                                              : "Nothing was changed. The policy would change in",
-               json_object_size(changes));
-    if (run->n_sets > 0) {
-        json_object_set(document, "before", changes);
-        json_object_set_new(document, "changed", json_boolean(done));
-    }
-    json_decref(changes);
-    output_record(run->json, document, policy_columns, COUNT_OF(policy_columns));
-    return OUTCOME_OK;
-}
-
-/* For three days after it was switched on, purge protection can be switched off. */
-static bool cooling_off(struct client *client, const struct RPV_POLICY *policy)
-{
-    struct RPV_STORE_INFO info;
-
-    return policy->protectedSince != 0 && client->rpv->RPV_GetStoreInfo(&info) == CKR_OK &&
-           (long long)info.now - policy->protectedSince < 72LL * 3600;
-}
-
-static enum outcome vault_policy(struct run *run)
-{
-    struct client *client = &run->client;
-    struct RPV_POLICY before;
-    struct RPV_POLICY after;
-    bool dry_run = run_option(run, OPT_DRY_RUN) != NULL || run->n_sets == 0;
-    enum outcome outcome = client_check(client, "RPV_GetPolicy",
-                                        client->rpv->RPV_GetPolicy(client->slot, &before));
-
-    if (outcome != OUTCOME_OK)
-        return outcome;
-    after = before;
-    outcome = policy_apply(run, &after);
-    if (outcome == OUTCOME_OK && before.bPurgeProtection && !after.bPurgeProtection &&
-        !cooling_off(client, &before)) {
-        outcome = failure_set(&client->failure, OUTCOME_REFUSED, "POLICY_ONE_WAY",
-                              "purge protection cannot be switched off, by nobody");
-        failure_hint(&client->failure, "a new vault may be made without it");
-    }
-    if (outcome == OUTCOME_OK && !dry_run)
-        outcome = client_login(client, ROLE_SO, true);
-    if (outcome == OUTCOME_OK && !dry_run)
-        outcome = client_check(client, "RPV_SetPolicy",
-                               client->rpv->RPV_SetPolicy(client->session, &after));
-    return outcome == OUTCOME_OK ? policy_print(run, &before, &after, !dry_run) : outcome;
-}
-
-/* policy set KEY=VALUE...: the arguments are the rules. */
-static enum outcome policy_set(struct run *run)
-{
-    for (size_t i = 0; i < run->n_args && run->n_sets < SETS_MAX; i++)
-        run->sets[run->n_sets++] = run->args[i];
-    return vault_policy(run);
-}
+#include "policy.h"
 
 /* ------------------------------------------------------------------ list, show, create */
 
@@ -519,19 +323,22 @@ static enum outcome vault_govern(struct run *run, bool holds, CK_ULONG value, co
 {
     struct client *client = &run->client;
     CK_ULONG generation = 0;
+    bool named = run_option(run, OPT_USER) != NULL;   /* acts by its login, the SO by its PIN */
     AUTO(pin) struct pin pin = {0};
+    CK_BYTE *bytes = named ? NULL : pin.bytes;
     enum outcome outcome = generation_option(run, &generation);
 
     if (outcome == OUTCOME_OK)
-        outcome = client_pin(client, ROLE_SO, false, &pin);
+        outcome = named ? run_login(run, ROLE_USER, true)
+                        : client_pin(client, ROLE_SO, false, &pin);
     if (outcome == OUTCOME_OK && holds)
         outcome = client_check(client, "RPV_SetHold",
                                client->rpv->RPV_SetHold(client->slot, generation,
-                                                        value != 0 ? CK_TRUE : CK_FALSE, pin.bytes,
+                                                        value != 0 ? CK_TRUE : CK_FALSE, bytes,
                                                         pin.len));
     else if (outcome == OUTCOME_OK)
         outcome = client_check(client, "RPV_SetLock",
-                               client->rpv->RPV_SetLock(client->slot, generation, value, pin.bytes,
+                               client->rpv->RPV_SetLock(client->slot, generation, value, bytes,
                                                         pin.len));
     if (outcome != OUTCOME_OK)
         return outcome;
@@ -565,24 +372,10 @@ static enum outcome vault_unlock(struct run *run)
 
 /* ------------------------------------------------------------------ the rows */
 
-#define OPTION_SET                                                                                 \
-    {"set", OPT_SET, "KEY=VALUE", 0,                                                               \
-     "A rule; may be given again. retention_days (7 to 90), purge_protection (yes, no), profile "  \
-     "(ordinary, strict), pin_tries (3 to 100), scrypt_log_n (10 to 22), min_rsa_bits (1024 to "   \
-     "16384); the others are listed by: reprieve policy show", 0}
-
 static const struct argp_option create_options[] = {
     {"label", OPT_LABEL, "NAME", 0, "The vault's label, at most 32 bytes", 0},
-    OPTION_SET,
-    OPTION_END,
-};
-static const struct argp_option policy_options[] = {
-    OPTION_SET,
-    {"dry-run", OPT_DRY_RUN, NULL, 0, "Show what would change, and change nothing", 0},
-    OPTION_END,
-};
-static const struct argp_option set_options[] = {
-    {"dry-run", OPT_DRY_RUN, NULL, 0, "Show what would change, and change nothing", 0},
+    {"set", OPT_SET, "KEY=VALUE", 0, "A rule of the policy; may be given again. They are those of: "
+     "reprieve policy show", 0},
     OPTION_END,
 };
 static const struct argp_option lock_options[] = {
@@ -605,25 +398,16 @@ const struct command vault_commands[] = {
     {"vault init-pin", "", "Sets the user PIN, as SO",
      "Needs the SO PIN. Also frees a locked user PIN.", NULL, 0, 0,
      NEED_VAULT | NEED_SO | NEED_WRITE, vault_init_pin},
-    {"vault policy", "", "Shows the policy, or changes it as SO",
-     "Without --set it only shows. Purge protection can be switched on, and off again for three "
-     "days; a shorter retention leaves the purge dates of what is deleted already as they are.",
-     policy_options, 0, 0, NEED_VENDOR | NEED_VAULT, vault_policy},
-    {"policy show", "", "Shows the policy", "", NULL, 0, 0, NEED_VENDOR | NEED_VAULT,
-     vault_policy},
-    {"policy set", "KEY=VALUE...", "Changes the policy, as SO",
-     "With --dry-run it says what would change, and changes nothing.", set_options, 1, SETS_MAX,
-     NEED_VENDOR | NEED_VAULT, policy_set},
-    {"vault hold", "[GENERATION]", "Lets nothing of a vault be purged, as SO",
+    {"vault hold", "[GENERATION]", "Lets nothing of a vault be purged",
      "Nor can it be initialised again, until it is released.", NULL, 0, 1,
-     NEED_VENDOR | NEED_VAULT, vault_hold},
-    {"vault release", "[GENERATION]", "Takes the hold off a vault, as SO", "", NULL, 0, 1,
-     NEED_VENDOR | NEED_VAULT, vault_release},
-    {"vault lock", "[GENERATION]", "Lets nothing of a vault be deleted, as SO",
+     NEED_VENDOR | NEED_VAULT | MAY_LOGIN, vault_hold},
+    {"vault release", "[GENERATION]", "Takes the hold off a vault", "", NULL, 0, 1,
+     NEED_VENDOR | NEED_VAULT | MAY_LOGIN, vault_release},
+    {"vault lock", "[GENERATION]", "Lets nothing of a vault be deleted",
      "Nor can it be initialised again, until it is unlocked.", lock_options, 0, 1,
-     NEED_VENDOR | NEED_VAULT, vault_lock},
-    {"vault unlock", "[GENERATION]", "Takes the lock off a vault, as SO", "", NULL, 0, 1,
-     NEED_VENDOR | NEED_VAULT, vault_unlock},
+     NEED_VENDOR | NEED_VAULT | MAY_LOGIN, vault_lock},
+    {"vault unlock", "[GENERATION]", "Takes the lock off a vault", "", NULL, 0, 1,
+     NEED_VENDOR | NEED_VAULT | MAY_LOGIN, vault_unlock},
     {"vault generations", "", "Lists what C_InitToken left behind",
      "Initialising a vault again deletes its whole content, as one generation, softly. Here it is.",
      NULL, 0, 0, NEED_VENDOR | NEED_VAULT, vault_generations},

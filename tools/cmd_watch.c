@@ -1,10 +1,12 @@
 /* cmd_watch.c: follows the log and raises alerts. */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <syslog.h>
@@ -17,10 +19,11 @@
 #include "when.h"
 
 #define POLL_NS 250000000L
-#define SLOW_SECONDS 30           /* between looks at what is due */
+#define SLOW_SECONDS 10           /* between looks at what is due, and at the log's end */
+#define WHOLE_SECONDS 3600        /* between looks at the whole chain */
 #define DUE_MAX 1000
 #define REACTIONS_MAX 16
-#define JOURNAL "/run/systemd/journal/socket"
+#define JOURNAL_SECONDS 2
 
 struct watch {
     struct run *run;
@@ -32,7 +35,8 @@ struct watch {
     unsigned long long next;      /* event to go on with */
     unsigned long long chain_seq;
     CK_BYTE chain_hash[32];
-    bool chain_broken;
+    bool chain_broken;            /* and told of */
+    long long slow_at, whole_at;  /* when the next such looks are to be */
     json_t *due_told;             /* what has been told of */
 };
 
@@ -49,38 +53,52 @@ static void reactions_reap(struct watch *watch, unsigned keep)
     }
 }
 
-/* A shell with the alert on its standard input; it is not waited for. It gets no PIN. */
+/* In the child. What an event holds reaches the shell on standard input alone, where nothing of it
+ * can be taken for a command: names of rules and levels are the operator's own words. */
+static void reaction_run(const struct watch *watch, const struct rule *rule, int input)
+{
+    static const char *const secrets[] = {"REPRIEVE_PIN", "REPRIEVE_SO_PIN", "REPRIEVE_NEW_PIN",
+                                          "REPRIEVE_PASSPHRASE"};
+
+    if (input != STDIN_FILENO)
+        dup2(input, STDIN_FILENO);
+    for (size_t i = 0; i < COUNT_OF(secrets); i++)
+        unsetenv(secrets[i]);
+    setenv("REPRIEVE_ALERT", rule->name, 1);
+    setenv("REPRIEVE_LEVEL", rule->level, 1);
+    signal(SIGPIPE, SIG_DFL);
+    execl("/bin/sh", "sh", "-c", watch->exec, (char *)NULL);
+    _exit(127);
+}
+
+static void reaction_failed(const struct rule *rule)
+{
+    fprintf(stderr, "reprieve: the reaction to %s cannot be run: %s\n", rule->name,
+            strerror(errno));
+}
+
+/* A shell with the alert on its standard input; it is not waited for. */
 static void react(struct watch *watch, const struct rule *rule, const char *json)
 {
     int ends[2];
     pid_t pid;
 
     reactions_reap(watch, REACTIONS_MAX - 1);
-    if (pipe(ends) != 0)
+    if (pipe2(ends, O_CLOEXEC) != 0) {
+        reaction_failed(rule);
         return;
+    }
     pid = fork();
-    if (pid == 0) {
-        dup2(ends[0], STDIN_FILENO);
-        close(ends[0]);
-        close(ends[1]);
-        unsetenv("REPRIEVE_PIN");
-        unsetenv("REPRIEVE_SO_PIN");
-        setenv("REPRIEVE_ALERT", rule->name, 1);
-        setenv("REPRIEVE_LEVEL", rule->level, 1);
-        signal(SIGPIPE, SIG_DFL);
-        execl("/bin/sh", "sh", "-c", watch->exec, (char *)NULL);
-        _exit(127);
-    }
+    if (pid == 0)
+        reaction_run(watch, rule, ends[0]);
+    if (pid < 0)
+        reaction_failed(rule);
     close(ends[0]);
-    if (pid > 0) {
-        int n = dprintf(ends[1], "%s\n", json);   /* less than a pipe holds */
-        watch->reactions++;
-        if (n < 0)
-            fprintf(stderr, "reprieve: the reaction to %s took no input\n", rule->name);
-    } else {
-        fprintf(stderr, "reprieve: the reaction to %s cannot be run: %s\n", rule->name,
+    watch->reactions += pid > 0;
+    /* less than a pipe holds; one that has ended without reading has what it wanted */
+    if (pid > 0 && dprintf(ends[1], "%s\n", json) < 0 && errno != EPIPE)
+        fprintf(stderr, "reprieve: the reaction to %s took no input: %s\n", rule->name,
                 strerror(errno));
-    }
     close(ends[1]);
 }
 
@@ -91,19 +109,27 @@ static int priority(const struct rule *rule)
                                                  : LOG_INFO;
 }
 
-static void to_journald(const struct rule *rule, const char *message)
+/* Waits for journald a while, but not for ever: the alert is told of, and the reaction is run. */
+static void to_journald(const struct rule *rule, const char *message,
+                        const struct RPV_AUDIT_RECORD *event)
 {
-    const char *path = getenv("REPRIEVE_JOURNAL_SOCKET");   /* for tests */
-    struct sockaddr_un to = {.sun_family = AF_UNIX};
-    char datagram[1200];
+    static const struct sockaddr_un to = {AF_UNIX, "/run/systemd/journal/socket"};
+    char datagram[1400];
+    const struct timeval wait = {.tv_sec = JOURNAL_SECONDS};
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     int len = snprintf(datagram, sizeof(datagram),
-                       "MESSAGE=reprieve: %.800s\nPRIORITY=%d\nSYSLOG_IDENTIFIER=reprieve\n"
-                       "REPRIEVE_ALERT=%s\nREPRIEVE_LEVEL=%s\n",
-                       message, priority(rule), rule->name, rule->level);
+                       "MESSAGE=%s: %.900s\nPRIORITY=%d\nSYSLOG_FACILITY=%d\n"
+                       "SYSLOG_IDENTIFIER=reprieve\nREPRIEVE_ALERT=%s\nREPRIEVE_LEVEL=%s\n",
+                       rule->name, message, priority(rule), LOG_AUTHPRIV >> 3, rule->name,
+                       rule->level);
 
-    snprintf(to.sun_path, sizeof(to.sun_path), "%s", path != NULL ? path : JOURNAL);
-    if (fd < 0 || sendto(fd, datagram, (size_t)len, MSG_NOSIGNAL, (struct sockaddr *)&to,
+    if (event != NULL)
+        len += snprintf(datagram + len, sizeof(datagram) - (size_t)len,
+                        "REPRIEVE_SEQ=%llu\nREPRIEVE_OPERATION=%s\nREPRIEVE_OBJECT=%s\n",
+                        event->seq, event->operation, event->uniqueId);
+    if (fd >= 0)
+        (void)setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof(wait));
+    if (fd < 0 || sendto(fd, datagram, (size_t)len, MSG_NOSIGNAL, (const struct sockaddr *)&to,
                          sizeof(to)) != len)
         fprintf(stderr, "reprieve: an alert did not reach journald: %s\n", strerror(errno));
     if (fd >= 0)
@@ -132,7 +158,7 @@ static void raise_alert(struct watch *watch, const struct rule *rule, const char
         printf("%s: %s: %s\n", rule->level, rule->name, message);
     fflush(stdout);
     if (watch->journald)
-        to_journald(rule, message);
+        to_journald(rule, message, event);
     if (watch->exec != NULL)
         react(watch, rule, text);
     free(text);
@@ -160,7 +186,7 @@ static bool watch_event(const struct RPV_AUDIT_RECORD *event, void *ctx)
             continue;
         row = event_row(event);
         if (rule->count > 1)
-            snprintf(times, sizeof(times), ", the %luth within %lu seconds", rule->count,
+            snprintf(times, sizeof(times), ", %lu of them within %lu seconds", rule->count,
                      rule->within);
         snprintf(message, sizeof(message), "%s %s%s%s by %s (uid %lu, pid %lu, %s)%s%s%s",
                  event->operation, event->result, event->uniqueId[0] != '\0' ? " of " : "",
@@ -243,38 +269,80 @@ static enum outcome watch_chain(struct watch *watch)
 
 /* ------------------------------------------------------------------ the loop */
 
+/* Not of the wall clock, which others may set. */
+static long long seconds_up(void)
+{
+    struct timespec t = {0};
+
+    clock_gettime(CLOCK_BOOTTIME, &t);
+    return (long long)t.tv_sec;
+}
+
+/* Is it time again? */
+static bool watch_turn(long long *at, long long every)
+{
+    if (seconds_up() < *at)
+        return false;
+    *at = seconds_up() + every;
+    return true;
+}
+
+/* From time to time the whole chain: what was read and verified can be changed, too. */
+static enum outcome watch_verify(struct watch *watch)
+{
+    if (watch_turn(&watch->whole_at, WHOLE_SECONDS)) {
+        watch->chain_seq = 0;
+        memset(watch->chain_hash, 0, sizeof(watch->chain_hash));
+    }
+    return watch_chain(watch);
+}
+
 static enum outcome watch_round(struct watch *watch, struct ask *ask, bool slow)
 {
     unsigned long long before = watch->next;
-    enum outcome outcome;
+    enum outcome outcome, chain = OUTCOME_OK;
 
     ask->query.from = watch->next;
     outcome = ask_each(&watch->run->client, ask, watch_event, watch);
-    if (watch->next != before || slow)
-        if (watch_chain(watch) != OUTCOME_OK && outcome == OUTCOME_OK)
-            outcome = OUTCOME_FAILED;
+    if (outcome != OUTCOME_OK || watch->next != before || slow) {
+        struct failure kept = watch->run->client.failure;
+
+        chain = watch_verify(watch);
+        if (outcome != OUTCOME_OK)
+            watch->run->client.failure = kept;
+    }
+    if (outcome == OUTCOME_OK)
+        outcome = chain;
     if (outcome == OUTCOME_OK && slow && !watch_enough(watch))
         outcome = watch_due(watch);
     reactions_reap(watch, REACTIONS_MAX);
     return outcome;
 }
 
+/* A log that cannot be read because it was tampered with is what it waits for, and no end. */
 static enum outcome watch_loop(struct watch *watch, struct ask *ask, bool once)
 {
-    time_t slow_at = 0;
     enum outcome outcome;
 
-    do {
-        bool slow = time(NULL) >= slow_at;
-
-        if (slow)
-            slow_at = time(NULL) + SLOW_SECONDS;
-        outcome = watch_round(watch, ask, slow);
-        if (outcome != OUTCOME_OK || once || watch_enough(watch))
+    for (;;) {
+        outcome = watch_round(watch, ask, watch_turn(&watch->slow_at, SLOW_SECONDS));
+        if (once || watch_enough(watch) || ferror(stdout) ||
+            (outcome != OUTCOME_OK && !watch->chain_broken))
             break;
         nanosleep(&(struct timespec){.tv_nsec = POLL_NS}, NULL);
-    } while (!ferror(stdout));
-    reactions_reap(watch, 0);
+    }
+    return outcome;
+}
+
+/* Where to begin: --since, or from now on; with --once the whole log. */
+static enum outcome watch_begin(struct watch *watch, struct ask *ask, bool once)
+{
+    enum outcome outcome = ask_read(watch->run, ask);
+
+    if (outcome != OUTCOME_OK || once || ask->query.since != 0)
+        return outcome;
+    outcome = ask_last(&watch->run->client, &watch->next);
+    watch->next++;
     return outcome;
 }
 
@@ -287,18 +355,17 @@ static enum outcome watch_run(struct run *run)
     enum outcome outcome = run_number(run, OPT_LIMIT, 0, &watch.limit);
 
     if (outcome == OUTCOME_OK)
-        outcome = ask_read(run, &ask);
-    if (outcome == OUTCOME_OK && !once && ask.query.since == 0) {
-        outcome = ask_last(&run->client, &watch.next);
-        watch.next++;
-    }
-    if (outcome == OUTCOME_OK)
         outcome = rules_read(&run->client, run_option(run, OPT_RULES), &watch.rules);
     if (outcome != OUTCOME_OK)
         return outcome;
     signal(SIGPIPE, SIG_IGN);
     watch.due_told = json_object();
-    outcome = watch_loop(&watch, &ask, once);
+    outcome = watch_verify(&watch);   /* first: of a broken log not even the clock may be read */
+    if (outcome == OUTCOME_OK)
+        outcome = watch_begin(&watch, &ask, once);
+    if (outcome == OUTCOME_OK)
+        outcome = watch_loop(&watch, &ask, once);
+    reactions_reap(&watch, 0);
     json_decref(watch.due_told);
     rules_done(&watch.rules);
     return outcome;
@@ -320,6 +387,6 @@ const struct command watch_commands[] = {
     {"watch", "", "Follows the record and raises alerts",
      "On deletes, purges, weakened policies, refused uses, failed logins, purges to come, clock "
      "and rollback events, a broken chain. Which, and when, is in alerts.conf.", watch_options, 0,
-     0, NEED_VENDOR, watch_run},
+     0, NEED_VENDOR | MAY_LOGIN, watch_run},
     {0},
 };

@@ -60,6 +60,10 @@ enum option_key {
     OPT_REPLACE,
     OPT_SETTINGS,
     OPT_DUE,
+    OPT_REASON,
+    OPT_NOT_BEFORE,
+    OPT_NOT_AFTER,
+    OPT_OFF,
     OPT_END,
 };
 #define OPT_COUNT (OPT_END - OPT_FIRST)
@@ -75,6 +79,7 @@ struct run {
     size_t n_sets;
     const char *keys[KEYS_MAX];    /* every --to or --key */
     size_t n_keys;
+    bool too_many;                 /* of either */
     char **args;
     size_t n_args;
     bool json;
@@ -85,10 +90,11 @@ struct run {
 enum need {
     NEED_VENDOR = 1,
     NEED_VAULT = 2,
-    NEED_LOGIN = 4, /* as user, or as SO with --so */
-    NEED_SO = 8,    /* as SO */
-    NEED_WRITE = 16,
-    NEED_ADMIN = 32, /* as SO, or as user with --user */
+    NEED_LOGIN = 4,     /* as user, where --so and --user do not say otherwise */
+    NEED_OFFICER = 8,   /* as SO, where --user does not say otherwise */
+    NEED_SO = 16,       /* as SO, whoever would like to be another */
+    NEED_WRITE = 32,
+    MAY_LOGIN = 64,     /* calls run_login itself */
 };
 
 struct command {
@@ -103,8 +109,10 @@ struct command {
 };
 
 extern const struct command vault_commands[];
+extern const struct command policy_commands[];
 extern const struct command user_commands[];
 extern const struct command object_commands[];
+extern const struct command delete_commands[];
 extern const struct command govern_commands[];
 extern const struct command import_commands[];
 extern const struct command audit_commands[];
@@ -119,14 +127,19 @@ const char *run_option(const struct run *run, enum option_key option);
 /* A whole number of an option; `otherwise` when not given. Fails with a usage message. */
 enum outcome run_number(struct run *run, enum option_key option, unsigned long otherwise,
                         unsigned long *ret_number);
+/* A time of an option, absolute or so long from now on (the vault clock's). */
+enum outcome run_time_ahead(struct run *run, enum option_key option, const char *name,
+                            long long *ret_time);
 enum outcome run_usage(struct run *run, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+/* Logs in as --so or --user say, else as `otherwise`. */
+enum outcome run_login(struct run *run, enum client_role otherwise, bool read_write);
+/* For what needs no login, but may show more with one: when --so, --user or --pin-file say who. */
+enum outcome run_login_if_told(struct run *run);
 /* On a terminal, asks; --yes or no terminal is a yes: a script has decided already. */
 enum outcome run_confirm(struct run *run, const char *question);
 
 /* Rows that several commands use in their options. */
-#define OPTION_SO                                                                                  \
-    {"so", OPT_SO, NULL, 0, "Act as security officer (SO) instead of as user", 0}
 #define OPTION_CLASS                                                                               \
     {"class", OPT_CLASS, "CLASS", 0,                                                               \
      "Only private, public, secret, certificate or data objects", 0}

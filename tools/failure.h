@@ -15,6 +15,7 @@ enum outcome {
     OUTCOME_NOT_FOUND = 3, /* or ambiguous */
     OUTCOME_REFUSED = 4,   /* by policy: protected, held, locked */
     OUTCOME_LOGIN = 5,
+    OUTCOME_PENDING = 6,   /* noted, and waits for the approval of others */
 };
 
 struct failure {

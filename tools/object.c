@@ -46,6 +46,9 @@ static const struct word levels[] = {
     {RPV_LEVEL_RECOVERABLE_HELD, "recoverable, on hold"},
     {0, NULL},
 };
+static const struct word locks[] = {
+    {0, "none"}, {1, "no delete"}, {2, "read only"}, {0, NULL},
+};
 static const struct word origins[] = {
     {RPV_ORIGIN_GENERATED, "generated"}, {RPV_ORIGIN_CREATED, "created"},
     {RPV_ORIGIN_UNWRAPPED, "unwrapped"}, {RPV_ORIGIN_DERIVED, "derived"},
@@ -73,7 +76,7 @@ static json_t *word_for(const struct word *words, CK_ULONG number)
 
 /* ------------------------------------------------------------------ describing */
 
-enum shape { SHAPE_TEXT, SHAPE_HEX, SHAPE_TIME, SHAPE_NUMBER, SHAPE_WORD };
+enum shape { SHAPE_TEXT, SHAPE_HEX, SHAPE_TIME, SHAPE_NUMBER, SHAPE_WORD, SHAPE_SWITCH };
 
 static const struct {
     CK_ATTRIBUTE_TYPE type;
@@ -93,7 +96,21 @@ static const struct {
     {CKA_RPV_PURGE_AT, "purgeAt", SHAPE_TIME, NULL},
     {CKA_RPV_RECOVERY_LEVEL, "recoveryLevel", SHAPE_WORD, levels},
     {CKA_RPV_RECOVERABLE_DAYS, "recoverableDays", SHAPE_NUMBER, NULL},
+    /* from here on by object_describe_all alone */
+    {CKA_RPV_VERSION, "version", SHAPE_NUMBER, NULL},
+    {CKA_RPV_ENABLED, "enabled", SHAPE_SWITCH, NULL},
+    {CKA_RPV_NOT_BEFORE, "notBefore", SHAPE_TIME, NULL},
+    {CKA_RPV_NOT_AFTER, "notAfter", SHAPE_TIME, NULL},
+    {CKA_RPV_HOLD, "hold", SHAPE_SWITCH, NULL},
+    {CKA_RPV_LOCK, "lock", SHAPE_WORD, locks},
+    {CKA_RPV_HONEYTOKEN, "honeytoken", SHAPE_SWITCH, NULL},
+    {CKA_RPV_ROTATE_DAYS, "rotateDays", SHAPE_NUMBER, NULL},
+    {CKA_RPV_BACKED_UP, "backedUp", SHAPE_SWITCH, NULL},
+    {CKA_RPV_USE_COUNT, "useCount", SHAPE_NUMBER, NULL},
+    {CKA_RPV_LAST_USED, "lastUsed", SHAPE_TIME, NULL},
+    {CKA_RPV_DELETE_REASON, "deleteReason", SHAPE_TEXT, NULL},
 };
+#define DESCRIBED_BRIEFLY 12
 
 static json_t *attribute_json(size_t row, const void *value, CK_ULONG len)
 {
@@ -109,6 +126,8 @@ static json_t *attribute_json(size_t row, const void *value, CK_ULONG len)
         return output_hex(value, len);
     case SHAPE_TIME:
         return when_parse_utc16(value, len, &time) ? output_time(time) : NULL;
+    case SHAPE_SWITCH:
+        return json_boolean(*(const CK_BBOOL *)value != CK_FALSE);
     default:
         if (len != sizeof(number))
             return NULL;
@@ -131,17 +150,17 @@ static void describe_one(struct client *client, CK_OBJECT_HANDLE handle, size_t 
     free(bytes);
 }
 
-json_t *object_describe(struct client *client, CK_OBJECT_HANDLE handle)
+static json_t *describe(struct client *client, CK_OBJECT_HANDLE handle, CK_ULONG n)
 {
     unsigned char values[COUNT_OF(described)][256];
     CK_ATTRIBUTE attrs[COUNT_OF(described)];
     json_t *object = json_object();
     CK_RV rv = CKR_OK;
 
-    for (size_t i = 0; i < COUNT_OF(described); i++)
+    for (size_t i = 0; i < n; i++)
         attrs[i] = (CK_ATTRIBUTE){described[i].type, values[i], sizeof(values[i])};
-    rv = client->f->C_GetAttributeValue(client->session, handle, attrs, COUNT_OF(described));
-    for (size_t i = 0; i < COUNT_OF(described); i++) {
+    rv = client->f->C_GetAttributeValue(client->session, handle, attrs, n);
+    for (size_t i = 0; i < n; i++) {
         if (attrs[i].ulValueLen <= sizeof(values[i]))
             json_object_set_new(object, described[i].key,
                                 attribute_json(i, values[i], attrs[i].ulValueLen));
@@ -149,6 +168,16 @@ json_t *object_describe(struct client *client, CK_OBJECT_HANDLE handle)
             describe_one(client, handle, i, object);
     }
     return object;
+}
+
+json_t *object_describe(struct client *client, CK_OBJECT_HANDLE handle)
+{
+    return describe(client, handle, DESCRIBED_BRIEFLY);
+}
+
+json_t *object_describe_all(struct client *client, CK_OBJECT_HANDLE handle)
+{
+    return describe(client, handle, COUNT_OF(described));
 }
 
 static const char *text_of(const json_t *object, const char *key, const char *otherwise)

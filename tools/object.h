@@ -29,6 +29,8 @@ enum outcome object_select(struct client *client, const char *name, CK_ATTRIBUTE
 
 /* What is known of an object (uniqueId, class, keyType, label, id, state, deletedAt, ...). */
 json_t *object_describe(struct client *client, CK_OBJECT_HANDLE handle);
+/* The same, and what governs it and has come of it: dates, hold, lock, uses ... */
+json_t *object_describe_all(struct client *client, CK_OBJECT_HANDLE handle);
 
 /* "label" (class, unique id): an object in a sentence. */
 void object_name(const json_t *object, char *ret_text, size_t size);

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "command.h"
+#include "when.h"
 
 const char *argp_program_version = "reprieve " PACKAGE_VERSION;
 
@@ -16,8 +17,10 @@ static const struct {
     const struct command *commands;
 } groups[] = {
     {"Vaults (what PKCS#11 calls tokens)", vault_commands},
+    {"What a vault allows", policy_commands},
     {"Named users", user_commands},
     {"Objects", object_commands},
+    {"Deleting, recovering, purging", delete_commands},
     {"Governing objects", govern_commands},
     {"Bringing keys in and out", import_commands},
     {"Backups", backup_commands},
@@ -67,6 +70,20 @@ enum outcome run_number(struct run *run, enum option_key option, unsigned long o
     return OUTCOME_OK;
 }
 
+enum outcome run_time_ahead(struct run *run, enum option_key option, const char *name,
+                            long long *ret_time)
+{
+    struct RPV_STORE_INFO info = {0};
+    enum outcome outcome = client_check(&run->client, "RPV_GetStoreInfo",
+                                        run->client.rpv->RPV_GetStoreInfo(&info));
+
+    if (outcome != OUTCOME_OK ||
+        when_parse_ahead(run_option(run, option), (long long)info.now, ret_time))
+        return outcome;
+    return run_usage(run, "--%s takes a time such as 2026-12-31T12:00:00Z, a day, or 30d from now "
+                     "on", name);
+}
+
 enum outcome run_confirm(struct run *run, const char *question)
 {
     char answer[16] = "";
@@ -89,8 +106,8 @@ static const struct argp_option global_options[] = {
      1},
     {"module", OPT_MODULE, "PATH", 0, "The module, instead of REPRIEVE_MODULE or the installed "
      "one", 1},
-    {"pin-file", OPT_PIN_FILE, "FILE", 0, "Read the user PIN from FILE; else from REPRIEVE_PIN, "
-     "else it is asked for", 1},
+    {"pin-file", OPT_PIN_FILE, "FILE", 0, "Read the user's PIN (or that of --user) from FILE; else "
+     "from REPRIEVE_PIN, else it is asked for", 1},
     {"so-pin-file", OPT_SO_PIN_FILE, "FILE", 0, "Read the SO PIN from FILE; else from "
      "REPRIEVE_SO_PIN, else it is asked for", 1},
     {"json", OPT_JSON, NULL, 0, "One JSON document on standard output; errors as JSON on "
@@ -98,9 +115,15 @@ static const struct argp_option global_options[] = {
     OPTION_END,
 };
 
-static const char exit_codes[] =
-    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found or ambiguous, 4 refused by policy "
-    "(protected, held), 5 login failed.";
+static const struct argp_option login_options[] = {
+    {"user", OPT_USER, "NAME", 0, "Act as this named user, by the verbs it has", 2},
+    {"so", OPT_SO, NULL, 0, "Act as security officer (SO)", 2},
+    OPTION_END,
+};
+
+#define EXIT_CODES                                                                                 \
+    "Exit status: 0 done, 1 failed, 2 wrong usage, 3 not found or ambiguous, 4 refused by policy " \
+    "(protected, held), 5 login failed, 6 noted and waiting for the approval of others."
 
 static error_t option_store(struct run *run, int key, char *arg)
 {
@@ -108,9 +131,10 @@ static error_t option_store(struct run *run, int key, char *arg)
         return ARGP_ERR_UNKNOWN;
     run->option[key - OPT_FIRST] = arg != NULL ? arg : "";
     run->json = run->json || key == OPT_JSON;
-    if (key == OPT_SET && run->n_sets < SETS_MAX)
+    if (key == OPT_SET && !(run->too_many = run->too_many || run->n_sets == SETS_MAX))
         run->sets[run->n_sets++] = arg;
-    if ((key == OPT_TO || key == OPT_KEY) && run->n_keys < KEYS_MAX)
+    if ((key == OPT_TO || key == OPT_KEY) &&
+        !(run->too_many = run->too_many || run->n_keys == KEYS_MAX))
         run->keys[run->n_keys++] = arg;
     return 0;
 }
@@ -121,6 +145,11 @@ static error_t parse_global(int key, char *arg, struct argp_state *state)
 }
 
 static const struct argp global_argp = {.options = global_options, .parser = parse_global};
+static const struct argp login_argp = {.options = login_options, .parser = parse_global};
+/* The second one is for commands that log in, and for what stands before the command. */
+static const struct argp_child children[] = {
+    {&global_argp, 0, NULL, 1}, {&login_argp, 0, NULL, 2}, {NULL, 0, NULL, 0}};
+static const struct argp_child children_public[] = {{&global_argp, 0, NULL, 1}, {NULL, 0, NULL, 0}};
 
 /* The first word that is no option ends this parse: the command has its own. */
 static error_t parse_front(int key, char *arg, struct argp_state *state)
@@ -128,7 +157,7 @@ static error_t parse_front(int key, char *arg, struct argp_state *state)
     struct run *run = state->input;
 
     if (key == ARGP_KEY_INIT)
-        state->child_inputs[0] = run;
+        state->child_inputs[0] = state->child_inputs[1] = run;
     if (key == ARGP_KEY_ARG) {
         run->args = state->argv + state->next - 1;
         run->n_args = (size_t)(state->argc - state->next + 1);
@@ -139,6 +168,11 @@ static error_t parse_front(int key, char *arg, struct argp_state *state)
     return key == ARGP_KEY_INIT ? 0 : ARGP_ERR_UNKNOWN;
 }
 
+static bool command_logs_in(const struct command *command)
+{
+    return (command->needs & (NEED_LOGIN | NEED_OFFICER | MAY_LOGIN)) != 0;
+}
+
 static error_t parse_command(int key, char *arg, struct argp_state *state)
 {
     struct run *run = state->input;
@@ -146,6 +180,8 @@ static error_t parse_command(int key, char *arg, struct argp_state *state)
     switch (key) {
     case ARGP_KEY_INIT:
         state->child_inputs[0] = run;
+        if (command_logs_in(run->command))
+            state->child_inputs[1] = run;
         return 0;
     case ARGP_KEY_ARG:
         run->args[run->n_args++] = arg;
@@ -253,9 +289,27 @@ static unsigned parse_flags(int argc, char **argv)
     return json ? ARGP_NO_EXIT | ARGP_NO_ERRS : 0;
 }
 
+/* What argp does not see to. */
+static enum outcome parse_check(struct run *run)
+{
+    const struct command *command = run->command;
+    bool so = run_option(run, OPT_SO) != NULL, user = run_option(run, OPT_USER) != NULL;
+
+    if (run->n_args < command->min_args)
+        return run_usage(run, "%s is missing", command->args);
+    if (run->n_args > command->max_args)
+        return run_usage(run, "\"%s\" is one word too many", run->args[command->max_args]);
+    if (run->too_many)
+        return run_usage(run, "one option is given too often");
+    if (so && user)
+        return run_usage(run, "--so and --user are two, and one can act");
+    if (user && !command_logs_in(command))
+        return run_usage(run, "\"%s\" has no use for --user", command->name);
+    return OUTCOME_OK;
+}
+
 static enum outcome parse_rest(struct run *run, unsigned flags)
 {
-    static const struct argp_child children[] = {{&global_argp, 0, NULL, 1}, {NULL, 0, NULL, 0}};
     const struct command *command = run->command;
     size_t words = word_count(command->name);
     int argc = (int)(run->n_args - words + 1);
@@ -263,34 +317,28 @@ static enum outcome parse_rest(struct run *run, unsigned flags)
     char name[64];
     char doc[2048];
     struct argp argp = {.options = command->options, .parser = parse_command,
-                        .args_doc = command->args, .doc = doc, .children = children};
+                        .args_doc = command->args, .doc = doc,
+                        .children = command_logs_in(command) ? children : children_public};
 
     snprintf(name, sizeof(name), "reprieve %s", command->name);
     snprintf(doc, sizeof(doc), "%s.%s%s\v%s", command->summary, command->doc[0] != '\0' ? "\n" : "",
-             command->doc, exit_codes);
+             command->doc, EXIT_CODES);
     argv[0] = name;
     run->args = calloc((size_t)argc + 1, sizeof(*run->args));
     run->n_args = 0;
     if (run->args == NULL || argp_parse(&argp, argc, argv, flags, NULL, run) != 0)
         return run_usage(run, "these arguments are not understood");
-    if (run->n_args < command->min_args)
-        return run_usage(run, "%s is missing", command->args);
-    if (run->n_args > command->max_args)
-        return run_usage(run, "\"%s\" is one word too many", run->args[command->max_args]);
-    return OUTCOME_OK;
+    return parse_check(run);
 }
 
 static enum outcome parse(struct run *run, int argc, char **argv)
 {
-    static const struct argp_child children[] = {{&global_argp, 0, NULL, 1}, {NULL, 0, NULL, 0}};
     static const struct argp front = {
         .parser = parse_front,
         .args_doc = "COMMAND [ARGUMENT...]",
         .doc = "Sees to vaults whose deletes can be taken back. Each command explains itself: "
                "reprieve COMMAND --help.\v"
-               "PINs never belong on a command line. Exit status: 0 done, 1 failed, 2 wrong "
-               "usage, 3 not found or ambiguous, 4 refused by policy (protected, held), 5 login "
-               "failed.",
+               "PINs never belong on a command line. " EXIT_CODES,
         .children = children,
         .help_filter = front_help,
     };
@@ -310,13 +358,24 @@ static enum outcome parse(struct run *run, int argc, char **argv)
 
 /* ------------------------------------------------------------------ running */
 
-static enum outcome login(struct run *run)
+enum outcome run_login(struct run *run, enum client_role otherwise, bool read_write)
 {
-    unsigned needs = run->command->needs;
-    bool so = (needs & NEED_SO) != 0 || run_option(run, OPT_SO) != NULL ||
-              ((needs & NEED_ADMIN) != 0 && run_option(run, OPT_USER) == NULL);
+    run->client.user = run_option(run, OPT_USER);
+    return client_login(&run->client,
+                        run_option(run, OPT_SO) != NULL ? ROLE_SO
+                        : run->client.user != NULL      ? ROLE_USER
+                                                        : otherwise, read_write);
+}
 
-    return client_login(&run->client, so ? ROLE_SO : ROLE_USER, (needs & NEED_WRITE) != 0);
+enum outcome run_login_if_told(struct run *run)
+{
+    enum outcome outcome = OUTCOME_OK;
+
+    if (run_option(run, OPT_SO) == NULL && run_option(run, OPT_USER) == NULL &&
+        run_option(run, OPT_PIN_FILE) == NULL)
+        return OUTCOME_OK;
+    outcome = client_choose_vault(&run->client);
+    return outcome == OUTCOME_OK ? run_login(run, ROLE_USER, false) : outcome;
 }
 
 static enum outcome prepare(struct run *run)
@@ -335,8 +394,11 @@ static enum outcome prepare(struct run *run)
         outcome = client_need_vendor(client);
     if (outcome == OUTCOME_OK && (needs & NEED_VAULT) != 0)
         outcome = client_choose_vault(client);
-    if (outcome == OUTCOME_OK && (needs & (NEED_LOGIN | NEED_SO | NEED_ADMIN)) != 0)
-        outcome = login(run);
+    if (outcome == OUTCOME_OK && (needs & NEED_SO) != 0)
+        return client_login(client, ROLE_SO, (needs & NEED_WRITE) != 0);
+    if (outcome == OUTCOME_OK && (needs & (NEED_LOGIN | NEED_OFFICER)) != 0)
+        return run_login(run, (needs & NEED_OFFICER) != 0 ? ROLE_SO : ROLE_USER,
+                         (needs & NEED_WRITE) != 0);
     return outcome;
 }
 

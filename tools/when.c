@@ -26,6 +26,15 @@ static bool in_range(const char *text, const char *format, long long *ret_time)
     return true;
 }
 
+bool when_format_utc16(long long time, char ret_text[WHEN_UTC16 + 1])
+{
+    time_t seconds = (time_t)time;
+    struct tm tm;
+
+    return gmtime_r(&seconds, &tm) != NULL &&
+           strftime(ret_text, WHEN_UTC16 + 1, "%Y%m%d%H%M%S00", &tm) == WHEN_UTC16;
+}
+
 bool when_parse_utc16(const void *text, unsigned long len, long long *ret_time)
 {
     char digits[15];
@@ -37,7 +46,8 @@ bool when_parse_utc16(const void *text, unsigned long len, long long *ret_time)
     return in_range(digits, "%Y%m%d%H%M%S", ret_time);
 }
 
-static bool parse_age(const char *text, long long now, long long *ret_time)
+/* So long before (-1) or behind (1) now. */
+static bool parse_span(const char *text, long long now, int direction, long long *ret_time)
 {
     static const struct {
         char unit;
@@ -50,14 +60,14 @@ static bool parse_age(const char *text, long long now, long long *ret_time)
         return false;
     for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
         if (units[i].unit == *end) {
-            *ret_time = now - count * units[i].seconds;
+            *ret_time = now + direction * count * units[i].seconds;
             return true;
         }
     }
     return false;
 }
 
-bool when_parse(const char *text, long long now, long long *ret_time)
+static bool parse_date(const char *text, long long *ret_time)
 {
     static const char *const formats[] = {"%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%d %H:%M:%SZ",
                                           "%Y-%m-%dT%H:%MZ", "%Y-%m-%d"};
@@ -65,5 +75,15 @@ bool when_parse(const char *text, long long now, long long *ret_time)
     for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
         if (in_range(text, formats[i], ret_time))
             return true;
-    return parse_age(text, now, ret_time);
+    return false;
+}
+
+bool when_parse(const char *text, long long now, long long *ret_time)
+{
+    return parse_date(text, ret_time) || parse_span(text, now, -1, ret_time);
+}
+
+bool when_parse_ahead(const char *text, long long now, long long *ret_time)
+{
+    return parse_date(text, ret_time) || parse_span(text, now, 1, ret_time);
 }

@@ -38,6 +38,13 @@ void audit_refusal(struct vs_store *store, const struct audit_entry *entry);
 VS_MUST_USE int audit_open(struct vs_store *store, const struct kv_slice *key,
                            const struct kv_slice *value, struct vs_event *ret_event,
                            struct store_state *ret_state);
+/* The chain of the log alone: an older copy of it is whole in itself. */
+struct audit_chain {
+    uint64_t seq;               /* of the last good one, whose hash this is; 0: from the start */
+    uint8_t hash[AUDIT_HASH];
+    uint64_t bad;               /* the first that does not fit; 0: all do */
+};
+VS_MUST_USE int audit_chain_verify(struct vs_store *store, struct audit_chain *chain);
 /* Enters every event under its object's id; for stores of format 1. */
 VS_MUST_USE int audit_index_all(struct commit_txn *txn);
 #endif

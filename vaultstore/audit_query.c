@@ -68,12 +68,6 @@ int vs_audit_read(struct vs_store *store, uint64_t from, struct vs_event *ret_ev
 
 /* ------------------------------------------------------------------ verify */
 
-struct audit_chain {
-    uint64_t seq;               /* of the last good one, whose hash this is */
-    uint8_t hash[AUDIT_HASH];
-    uint64_t bad;
-};
-
 static int chain_add(struct vs_store *store, const struct kv_slice *key,
                      const struct kv_slice *value, void *ctx)
 {
@@ -126,7 +120,7 @@ static int chain_resume(struct vs_store *store, struct audit_chain *chain)
     return status;
 }
 
-static int chain_verify(struct vs_store *store, struct audit_chain *chain)
+int audit_chain_verify(struct vs_store *store, struct audit_chain *chain)
 {
     int status;
 
@@ -135,6 +129,24 @@ static int chain_verify(struct vs_store *store, struct audit_chain *chain)
         return VS_OK;
     status = audit_walk(store, chain->seq + 1, chain_add, chain);
     return status == VS_END ? VS_OK : status;
+}
+
+/* And that it reaches what host.head knows of it: the mark is read before the log, which may only
+ * have grown since. */
+static int chain_verify(struct vs_store *store, struct audit_chain *chain)
+{
+    struct log_mark mark;
+    bool fits = true;
+    int status = head_read(store, &mark);
+
+    VS_TRY(audit_chain_verify(store, chain));
+    if (status == VS_NOT_FOUND || chain->bad != 0)
+        return VS_OK;             /* that the mark is lost is told elsewhere */
+    VS_TRY(status);
+    VS_TRY(head_fits(store, &mark, &fits));
+    if (!fits)
+        chain->bad = mark.seq <= chain->seq ? mark.seq : chain->seq + 1;
+    return VS_OK;
 }
 
 int vs_audit_verify_from(struct vs_store *store, uint64_t *seq, uint8_t hash[32],

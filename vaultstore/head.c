@@ -164,6 +164,14 @@ static int mark_fits(struct vs_store *store, struct kv_txn *txn, const struct lo
     return VS_OK;
 }
 
+int head_fits(struct vs_store *store, const struct log_mark *mark, bool *ret_fits)
+{
+    AUTO(kv_txn) struct kv_txn *txn = NULL;
+
+    VS_TRY(kv_read(store->kv, &txn));
+    return mark_fits(store, txn, mark, ret_fits);
+}
+
 int head_check(struct vs_store *store, struct kv_txn *txn)
 {
     struct log_mark mark;

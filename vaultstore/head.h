@@ -33,6 +33,8 @@ VS_MUST_USE int head_open(struct vs_store *store, const char *path);
 VS_MUST_USE int head_read(struct vs_store *store, struct log_mark *ret_mark);
 /* After a commit: the log has come so far. Faults are traced. */
 void head_note(struct vs_store *store, const struct store_state *state);
+/* Does the log have the event that a mark speaks of? */
+VS_MUST_USE int head_fits(struct vs_store *store, const struct log_mark *mark, bool *ret_fits);
 /* Compares; VS_NOT_FOUND when there is no mark to compare with. Sets what head_protects says. */
 VS_MUST_USE int head_check(struct vs_store *store, struct kv_txn *txn);
 /* Is the store write-protected? While it is, looks again whether another process accepted it. */

@@ -112,10 +112,11 @@ static int health_read(struct vs_store *store, struct vs_health *health)
 int vs_store_health(struct vs_store *store, struct vs_health *ret_health)
 {
     struct vs_health health = {.head = VS_HEAD_OK};
-    uint64_t events = 0;
+    struct audit_chain chain = {.seq = 0};   /* the mark is told of apart */
 
     VS_TRY(store_result(store, __func__, health_read(store, &health)));
-    VS_TRY(vs_audit_verify(store, &events, &health.audit_bad));
+    VS_TRY(store_result(store, __func__, audit_chain_verify(store, &chain)));
+    health.audit_bad = chain.bad;
     *ret_health = health;
     return VS_OK;
 }

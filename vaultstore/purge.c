@@ -343,19 +343,21 @@ struct purge {
     uint32_t generation;
     int64_t purge_at;
     bool pending;                 /* the approval is noted, and is not the last */
+    struct vs_approvals approvals;
 };
 
-static int purge_approve(struct commit_txn *txn, struct purge *p, const struct vs_policy *policy)
+static int purge_approve(struct commit_txn *txn, struct purge *p, const struct vs_policy *policy,
+                         const struct vs_header *header)
 {
     char detail[64];
     const struct audit_entry entry = {.vault = p->vault, .generation = p->generation,
                                       .operation = "KeyPurgeApprove", .id = p->id,
                                       .principal = login_name(p->login), .detail = detail};
-    uint32_t n;
 
-    VS_TRY(approval_add(txn, p->id, policy, login_name(p->login), &n));
-    p->pending = n < policy->purge_approvals;
-    snprintf(detail, sizeof(detail), "%u of %u", (unsigned)n, (unsigned)policy->purge_approvals);
+    VS_TRY(approval_add(txn, header, policy, login_name(p->login), &p->approvals));
+    p->pending = p->approvals.n < p->approvals.wanted;
+    snprintf(detail, sizeof(detail), "%u of %u", (unsigned)p->approvals.n,
+             (unsigned)p->approvals.wanted);
     return audit_append(txn, &entry);
 }
 
@@ -385,12 +387,20 @@ static int purge_run(struct commit_txn *txn, void *ctx)
     p->pending = false;
     if (live.policy.purge_approvals > 1 &&
         !object_past_due(&record.header, object_now(&txn->clock, &live.policy, &record.header)))
-        VS_TRY(purge_approve(txn, p, &live.policy));
+        VS_TRY(purge_approve(txn, p, &live.policy, &record.header));
     return p->pending ? VS_OK : purge_object(txn, &record, login_name(p->login));
 }
 
 int vs_object_purge(struct vs_store *store, uint32_t vault, struct vs_login *login,
                     const struct vs_id *id)
+{
+    struct vs_approvals approvals;
+
+    return vs_object_purge_told(store, vault, login, id, &approvals);
+}
+
+int vs_object_purge_told(struct vs_store *store, uint32_t vault, struct vs_login *login,
+                         const struct vs_id *id, struct vs_approvals *ret_approvals)
 {
     struct purge p = {.vault = vault, .login = login, .id = id};
     int status = commit_run(store, purge_run, &p);
@@ -405,6 +415,7 @@ int vs_object_purge(struct vs_store *store, uint32_t vault, struct vs_login *log
                  status == VS_HELD ? "held" : "retained", time_text(p.purge_at).text);
         audit_refusal(store, &entry);
     }
+    *ret_approvals = p.approvals;
     if (status == VS_OK && p.pending)
         return VS_PENDING;
     if (status == VS_OK)

@@ -14,11 +14,10 @@ VS_MUST_USE int purge_generation(struct commit_txn *txn, struct generation *gene
 /* Does what is pending (slots to overwrite, generations to clear), of any process. */
 VS_MUST_USE int purge_finish(struct vs_store *store);
 
-/* approval.c: notes that `principal` asks for the purge; are there `wanted` of them within the
- * window? *ret_n is how many. */
-VS_MUST_USE int approval_add(struct commit_txn *txn, const struct vs_id *id,
+/* approval.c: notes that `principal` asks for the purge, and says how many do that count. */
+VS_MUST_USE int approval_add(struct commit_txn *txn, const struct vs_header *header,
                              const struct vs_policy *policy, const char *principal,
-                             uint32_t *ret_n);
+                             struct vs_approvals *ret_approvals);
 /* tombstone.c */
 VS_MUST_USE int tombstone_put(struct commit_txn *txn, const struct vs_tombstone *tombstone);
 #endif
