@@ -35,7 +35,7 @@ static CK_RV usage_object(struct call *call, const struct usage_row *row,
         return trace_fail(row->bad_handle, "the key is deleted or only governed");
     if (object->cls != row->classes[0] && object->cls != row->classes[1])
         return trace_fail(row->bad_type, "a key of this class is not used so");
-    if (!(object->bits & row->bit))
+    if ((object->bits & row->bit) != row->bit)
         return trace_fail(row->not_permitted, "the key's attributes do not allow it");
     if (!usage_may(call, row->kind, object))
         return trace_fail(row->kind == OP_WRAPPED ? row->wrong_state : row->not_permitted,
