@@ -115,7 +115,8 @@ static CK_RV token_destroy(struct call *call, const struct object *object)
     pthread_rwlock_unlock(&slot->lock);
     if (status == VS_POLICY)
         return trace_fail(CKR_ACTION_PROHIBITED,
-                          "delete: the vault's policy wants the object disabled first");
+                          "delete: the vault's policy wants the object disabled first "
+                          "(disable_before_delete)");
     if (status == VS_WRONG_STATE)
         status = VS_NOT_FOUND;    /* somebody else was faster: this handle's object is gone */
     if (status == VS_OK || status == VS_NOT_FOUND)

@@ -43,7 +43,8 @@ static const struct refusal {
     {VS_DENIED, CKR_ACTION_PROHIBITED, "who is logged in may not do this"},
     {VS_WRONG_STATE, CKR_ACTION_PROHIBITED, "its state does not allow this"},
     {VS_PENDING, CKR_ACTION_PROHIBITED,
-     "the approval is on record; by the vault's policy more principals must ask for the same"},
+     "the approval is on record; by the vault's policy (purge_approvals) more principals must ask "
+     "for the same"},
     {VS_POLICY, CKR_ATTRIBUTE_VALUE_INVALID, "the date may only move later"},
     {VS_NOT_FOUND, CKR_OBJECT_HANDLE_INVALID, "the object is gone"},
     {VS_REVOKED, CKR_OBJECT_HANDLE_INVALID, "the object is gone"},

@@ -35,6 +35,8 @@ const struct kind_row KIND_ROWS[KINDS] = {
 #define VERBS_EVEN (0x155555UL & RPV_VERBS_ALL)
 #define VERBS_ODD (0x2aaaaaUL & RPV_VERBS_ALL)
 
+#define ONE(verb) {"a user with " #verb, AS_NAMED, RPV_VERB_##verb, 0}
+
 const struct principal_row PRINCIPALS[] = {
     {"nobody", LOGGED_OUT, 0, 0},
     {"the SO", AS_SO, VERBS_SO, 0},
@@ -49,6 +51,11 @@ const struct principal_row PRINCIPALS[] = {
     {"a purge operator", AS_NAMED, RPV_ROLE_PURGE_OPERATOR, 0},
     {"an auditor", AS_NAMED, RPV_ROLE_AUDITOR, 0},
     {"a backup operator", AS_NAMED, RPV_ROLE_BACKUP_OPERATOR, 0},
+    /* and whoever has one verb alone */
+    ONE(GET), ONE(LIST), ONE(CREATE), ONE(IMPORT), ONE(UPDATE), ONE(DELETE), ONE(RECOVER),
+    ONE(BACKUP), ONE(RESTORE), ONE(ENCRYPT), ONE(DECRYPT), ONE(WRAP), ONE(UNWRAP), ONE(SIGN),
+    ONE(VERIFY), ONE(DERIVE), ONE(PURGE), ONE(HOLD), ONE(LOCK), ONE(POLICY), ONE(AUDIT),
+    ONE(ROTATE),
 };
 const size_t PRINCIPALS_COUNT = COUNT_OF(PRINCIPALS);
 
