@@ -74,7 +74,9 @@ CK_RV digest_key(struct call *call, CK_OBJECT_HANDLE handle)
     TRY(operation_active(call, OP_DIGEST, &op));
     CK_RV rv = usage_check(call, OP_DIGEST, NULL, handle, &object, &key);
     if (rv == CKR_OK) {
-        rv = update_checked(op, key->secret, key->secret_len);
+        rv = operation_digested(call, op, object);
+        if (rv == CKR_OK)
+            rv = update_checked(op, key->secret, key->secret_len);
         use_note(call, object, OP_DIGEST, rv);
     }
     object_unref(object);
