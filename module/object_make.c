@@ -132,7 +132,7 @@ static CK_RV makings_store(struct slot *slot, struct makings *makings, const cha
     pthread_rwlock_rdlock(&slot->lock);
     int status = vs_object_create(store, (uint32_t)slot->id, slot->login, objects, n, ids);
     pthread_rwlock_unlock(&slot->lock);
-    if (status == VS_DENIED && atomic_load(&slot->role) == LOGIN_USER)
+    if (status == VS_DENIED && atomic_load(&slot->role) != LOGIN_NONE)
         return trace_fail(CKR_TOKEN_WRITE_PROTECTED, "who is logged in lacks the verb");
     if (status == VS_POLICY)
         return trace_fail(CKR_TEMPLATE_INCONSISTENT, "the new object's lifecycle: %s",

@@ -104,6 +104,22 @@ extern const size_t MAKES_COUNT;
 CK_RV rule_make_expected(const struct principal_row *principal, const struct make_row *make,
                          bool is_private);
 
+/* ------------------------------------------------------------------ the vendor interface */
+
+/* On an active secret key. */
+struct vendor_row {
+    const char *name;
+    CK_RV (*run)(struct viewer *v, enum kind kind);
+    CK_ULONG verb;               /* also of who has no name, and on public objects */
+    CK_RV without, nobody;       /* the verb is missing; and nobody is logged in */
+    CK_RV governed;              /* the SO, on a private one; CKR_OK: by its verbs */
+};
+extern const struct vendor_row VENDORS[];
+extern const size_t VENDORS_COUNT;
+
+CK_RV rule_vendor_expected(const struct principal_row *principal, const struct vendor_row *vendor,
+                           enum kind kind);
+
 /* ------------------------------------------------------------------ objects */
 
 /* One of the table's objects as it is before it is deleted; token false: a session object. */

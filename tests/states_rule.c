@@ -252,3 +252,30 @@ CK_RV rule_make_expected(const struct principal_row *p, const struct make_row *m
         return CKR_USER_NOT_LOGGED_IN;
     return p->login == AS_NAMED && !(p->verbs & make->verb) ? make->without : CKR_OK;
 }
+
+/* ------------------------------------------------------------------ the vendor interface */
+
+const struct vendor_row VENDORS[] = {
+    {"back up", vendor_backup, RPV_VERB_BACKUP, PROHIBITED, PROHIBITED, CKR_OK},
+    {"grant", vendor_grant, RPV_VERB_POLICY, PROHIBITED, CKR_USER_NOT_LOGGED_IN, CKR_OK},
+    /* last: a key has one next version */
+    {"rotate", vendor_rotate, RPV_VERB_ROTATE, NO_PLACE, CKR_USER_NOT_LOGGED_IN, GONE},
+};
+const size_t VENDORS_COUNT = COUNT_OF(VENDORS);
+
+CK_RV rule_vendor_expected(const struct principal_row *p, const struct vendor_row *vendor,
+                           enum kind kind)
+{
+    bool is_private = KIND_ROWS[kind].is_private;
+    /* users are changed by a login, whatever they are granted */
+    bool users = vendor->run == vendor_grant;
+    if (users && p->login == LOGGED_OUT)
+        return vendor->nobody;
+    if (!sees(p, is_private))
+        return GONE;
+    if (p->login == AS_SO && is_private && vendor->governed != CKR_OK)
+        return vendor->governed;
+    if (!((users ? p->verbs : p->verbs | p->granted) & vendor->verb))
+        return p->login == LOGGED_OUT ? vendor->nobody : vendor->without;
+    return CKR_OK;
+}
