@@ -398,6 +398,119 @@ static void holds_and_locks(void **state)
     harness_done(&mine);
 }
 
+/* ------------------------------------------------------------------ what is in a vault so governed */
+
+static CK_OBJECT_HANDLE object_find(const char *label, bool deleted)
+{
+    CK_ATTRIBUTE wanted[] = {ATTR_BYTES(CKA_LABEL, label, strlen(label)),
+                             ATTR_BOOL(CKA_RPV_DELETED, deleted)};
+    CK_OBJECT_HANDLE object = harness_find(&mine, session, wanted, COUNT_OF(wanted));
+    CHECK(object != CK_INVALID_HANDLE);
+    return object;
+}
+
+static CK_RV object_set(CK_OBJECT_HANDLE object, CK_ATTRIBUTE attribute)
+{
+    return mine.f->C_SetAttributeValue(session, object, &attribute, 1);
+}
+
+static CK_RV in_create(void) { return promise_create(&mine, session, "third", 3); }
+static CK_RV in_delete(void) { return mine.f->C_DestroyObject(session, object_find("live", false)); }
+static CK_RV in_purge(void) { return mine.f->C_DestroyObject(session, object_find("gone", true)); }
+
+static CK_RV in_use(void)
+{
+    CK_BYTE block[16];
+    return promise_use(&mine, session, object_find("live", false), block);
+}
+
+static CK_RV in_rename(void)
+{
+    return object_set(object_find("live", false), (CK_ATTRIBUTE)ATTR_STR(CKA_LABEL, "live"));
+}
+
+static CK_RV in_disable(void)
+{
+    return object_set(object_find("live", false), (CK_ATTRIBUTE)ATTR_FALSE(CKA_RPV_ENABLED));
+}
+
+static CK_RV in_hold(void)
+{
+    return object_set(object_find("live", false), (CK_ATTRIBUTE)ATTR_TRUE(CKA_RPV_HOLD));
+}
+
+static CK_RV in_postpone(void)
+{
+    return object_set(object_find("gone", true),
+                      (CK_ATTRIBUTE)ATTR_STR(CKA_RPV_PURGE_AT, "2201010100000000"));
+}
+
+static CK_RV in_recover(void)
+{
+    return object_set(object_find("gone", true), (CK_ATTRIBUTE)ATTR_FALSE(CKA_RPV_DELETED));
+}
+
+static CK_RV in_policy(void)
+{
+    struct RPV_POLICY policy;
+    OK(rpv->RPV_GetPolicy(mine.slot, &policy));
+    return rpv->RPV_SetPolicy(session, &policy);
+}
+
+/* A hold lets nothing be purged; a lock of 1 nothing be deleted, which a purge is, too; one of 2
+ * nothing be changed. Codes are those of the call for what is held or locked; where an object is
+ * made, or a vault is changed, the vault is write-protected. */
+static const struct inside_row {
+    const char *name;
+    CK_RV (*run)(void);
+    CK_RV held, no_delete, read_only;
+} INSIDE[] = {
+    {"use", in_use, CKR_OK, CKR_OK, CKR_OK},
+    {"create", in_create, CKR_OK, CKR_OK, CKR_TOKEN_WRITE_PROTECTED},
+    {"rename", in_rename, CKR_OK, CKR_OK, CKR_ACTION_PROHIBITED},
+    {"hold", in_hold, CKR_OK, CKR_OK, CKR_ACTION_PROHIBITED},
+    {"set the policy", in_policy, CKR_OK, CKR_OK, CKR_TOKEN_WRITE_PROTECTED},
+    {"postpone", in_postpone, CKR_OK, CKR_OK, CKR_ACTION_PROHIBITED},
+    {"purge", in_purge, CKR_ACTION_PROHIBITED, CKR_ACTION_PROHIBITED, CKR_ACTION_PROHIBITED},
+    {"recover", in_recover, CKR_OK, CKR_OK, CKR_ACTION_PROHIBITED},
+    {"disable", in_disable, CKR_OK, CKR_OK, CKR_ACTION_PROHIBITED},
+    {"delete", in_delete, CKR_OK, CKR_ACTION_PROHIBITED, CKR_ACTION_PROHIBITED},
+};
+
+static void inside_check(enum gstate how)
+{
+    unsigned wrong = 0;
+    s->state = DELETED;
+    store_make();
+    session = harness_session_rw(&mine);
+    verbs_give(RPV_VERBS_ALL);
+    OK(mine.f->C_Login(session, CKU_USER, PIN(PINS[1][OF_NAMED])));
+    OK(promise_create(&mine, session, "live", 1));
+    OK(promise_create(&mine, session, "gone", 2));
+    OK(mine.f->C_DestroyObject(session, object_find("gone", false)));
+    s->state = how;
+    state_bring();
+    for (size_t i = 0; i < COUNT_OF(INSIDE); i++) {
+        CK_RV wanted = how == LIVE_HELD        ? INSIDE[i].held
+                       : how == LIVE_NO_DELETE ? INSIDE[i].no_delete
+                                               : INSIDE[i].read_only;
+        CK_RV rv = INSIDE[i].run();
+        if (rv != wanted && ++wrong)
+            print_error("%s in a vault that is %s: %s, not %s\n", INSIDE[i].name,
+                        STATE_NAMES[how], ckr_name(rv), ckr_name(wanted));
+    }
+    harness_done(&mine);
+    CHECK(wrong == 0);
+}
+
+static void held_and_locked_vaults(void **state)
+{
+    (void)state;
+    inside_check(LIVE_HELD);
+    inside_check(LIVE_NO_DELETE);
+    inside_check(LIVE_READ_ONLY);
+}
+
 static int teardown(void **state)
 {
     (void)state;
@@ -411,6 +524,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_teardown(every_cell, teardown),
         cmocka_unit_test_teardown(holds_and_locks, teardown),
+        cmocka_unit_test_teardown(held_and_locked_vaults, teardown),
     };
     harness_fail_hook = _fail;
     if (getenv("TMPDIR") == NULL && access("/dev/shm", W_OK) == 0)
