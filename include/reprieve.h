@@ -155,11 +155,16 @@ struct RPV_EVENT {
 /*
  * What a principal may do. A named principal has the verbs it was given, in general or on single
  * objects, and these bind it on public objects, too. It may look by label, id or unique id for
- * what it has any verb on; to list further ones takes LIST. A verb that is missing is
- * CKR_KEY_FUNCTION_NOT_PERMITTED for use of a key, CKR_TOKEN_WRITE_PROTECTED where an object is
- * made, CKR_ACTION_PROHIBITED elsewhere.
+ * what it has any verb on; to list further ones takes LIST. Public objects anybody can find. A verb
+ * that is missing is CKR_KEY_FUNCTION_NOT_PERMITTED for use of a key, CKR_ATTRIBUTE_SENSITIVE for
+ * its parts, CKR_TOKEN_WRITE_PROTECTED where an object is made, CKR_ACTION_PROHIBITED elsewhere.
+ *
+ * Attributes: CKA_RPV_HOLD takes HOLD, CKA_RPV_LOCK LOCK, CKA_RPV_HONEYTOKEN POLICY, also of who has
+ * no name and on public objects. CKA_RPV_DELETED takes RECOVER; CKA_RPV_PURGE_AT RECOVER or HOLD;
+ * CKA_RPV_ENABLED and the dates UPDATE or POLICY; CKA_RPV_DELETE_REASON UPDATE, DELETE or POLICY.
+ * A copy of a key into the session takes GET and every verb of use: no verb binds session objects.
  */
-#define RPV_VERB_GET     0x000001UL  /* also: wrap this key with another */
+#define RPV_VERB_GET     0x000001UL  /* key parts and data; to digest, copy, or wrap the key */
 #define RPV_VERB_LIST    0x000002UL
 #define RPV_VERB_CREATE  0x000004UL  /* generate, derive */
 #define RPV_VERB_IMPORT  0x000008UL  /* create from values, unwrap into the vault */

@@ -144,6 +144,11 @@ struct vs_policy {
 /* 90 days, protection on, ordinary, 10 tries, 2^16, 2048; approvals within 24 hours; the other
  * switches off. */
 void vs_policy_default(struct vs_policy *ret_policy);
+/* Why VS_POLICY came for `to`, in words, each field by the name that configuration and command give
+ * it; `from` is the vault's policy so far, or NULL. retention_max is that of the store. */
+#define VS_POLICY_WHY 160
+void vs_policy_explain(const struct vs_policy *from, const struct vs_policy *to,
+                       uint32_t retention_max, char ret_why[VS_POLICY_WHY]);
 
 /* ------------------------------------------------------------------ store */
 

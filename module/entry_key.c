@@ -24,7 +24,7 @@ static CK_RV generate_begin(struct call *call, const struct mech_row *mech, CK_O
     TRY(template_apply(&context, attributes, count, list));
     CK_ULONG bits = attr_ulong(list, CKA_MODULUS_BITS, CK_UNAVAILABLE_INFORMATION);
     if (bits < ret_info->policy.min_rsa_bits)
-        return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID, "the vault's policy wants %u bits, not %lu",
+        return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID, "the vault's policy (min_rsa_bits) wants %u bits, not %lu",
                           ret_info->policy.min_rsa_bits, bits);
     return object_may_make(call, list);
 }

@@ -35,23 +35,24 @@ static struct RPV_POLICY policy_out(const struct vs_policy *policy)
     };
 }
 
-/* The store judges ranges; here only what does not fit its types. */
-static CK_RV policy_in(const struct RPV_POLICY *policy, struct vs_policy *ret_policy)
+/* The store judges ranges; what does not fit its types is out of every one. */
+static uint32_t clamped(CK_ULONG value)
+{
+    return value > UINT32_MAX ? UINT32_MAX : (uint32_t)value;
+}
+
+static struct vs_policy policy_in(const struct RPV_POLICY *policy)
 {
     struct RPV_POLICY in;
     memcpy(&in, policy, sizeof(in));
-    if ((in.ulRetentionDays | in.ulProfile | in.ulPinTries | in.ulScryptLogN | in.ulMinRsaBits |
-         in.ulRecoverTo | in.ulAuditUse | in.ulPurgeApprovals | in.ulApprovalHours) >
-        UINT32_MAX)
-        return trace_fail(CKR_ARGUMENTS_BAD, "the policy is out of range");
-    *ret_policy = (struct vs_policy){
-        .retention_days = (uint32_t)in.ulRetentionDays,
+    return (struct vs_policy){
+        .retention_days = clamped(in.ulRetentionDays),
         .purge_protection = in.bPurgeProtection != CK_FALSE,
-        .profile = (uint32_t)in.ulProfile,
-        .pin_tries = (uint32_t)in.ulPinTries,
-        .scrypt_log_n = (uint32_t)in.ulScryptLogN,
-        .min_rsa_bits = (uint32_t)in.ulMinRsaBits,
-        .recover_to = (uint32_t)in.ulRecoverTo,
+        .profile = clamped(in.ulProfile),
+        .pin_tries = clamped(in.ulPinTries),
+        .scrypt_log_n = clamped(in.ulScryptLogN),
+        .min_rsa_bits = clamped(in.ulMinRsaBits),
+        .recover_to = clamped(in.ulRecoverTo),
         .reserve_names = in.bReserveNames != CK_FALSE,
         .require_backup = in.bRequireBackup != CK_FALSE,
         .disable_before_delete = in.bDisableBeforeDelete != CK_FALSE,
@@ -61,11 +62,24 @@ static CK_RV policy_in(const struct RPV_POLICY *policy, struct vs_policy *ret_po
         .tombstone_labels = in.bTombstoneLabels != CK_FALSE,
         .newest_only = in.bNewestOnly != CK_FALSE,
         .private_audit = in.bPrivateAudit != CK_FALSE,
-        .audit_use = (uint32_t)in.ulAuditUse,
-        .purge_approvals = (uint32_t)in.ulPurgeApprovals,
-        .approval_hours = (uint32_t)in.ulApprovalHours,
+        .audit_use = clamped(in.ulAuditUse),
+        .purge_approvals = clamped(in.ulPurgeApprovals),
+        .approval_hours = clamped(in.ulApprovalHours),
     };
-    return CKR_OK;
+}
+
+/* What the store says of a policy it was given; `from`: the vault's so far, or NULL. */
+static CK_RV policy_status(int status, const struct vs_policy *from, const struct vs_policy *to)
+{
+    char why[VS_POLICY_WHY];
+    if (status == VS_DENIED)
+        return trace_fail(CKR_ACTION_PROHIBITED, "the policy verb is missing: the policy is the "
+                                                 "SO's to change, or that of a named user who "
+                                                 "has this verb");
+    if (status != VS_POLICY)
+        return store_status(status, "policy");
+    vs_policy_explain(from, to, module_state()->config.retention_max_days, why);
+    return trace_fail(CKR_ARGUMENTS_BAD, "policy: %s", why);
 }
 
 static void label_out(char ret_text[33], const uint8_t label[32])
@@ -200,17 +214,17 @@ static CK_RV create_vault(const uint8_t *pin, CK_ULONG pin_len, const uint8_t *l
                           const struct RPV_POLICY *policy, CK_SLOT_ID *slot)
 {
     struct vs_store *store = module_state()->store;
-    struct vs_policy in;
+    struct vs_policy in = module_state()->config.defaults;
     uint32_t vault, generation;
     if (!label || !slot)
         return trace_fail(CKR_ARGUMENTS_BAD, "pLabel or pSlotID is NULL");
     TRY(pin_check_length(pin, pin_len));
     if (policy)
-        TRY(policy_in(policy, &in));
+        in = policy_in(policy);
     TRY(store_status(vs_vault_next(store, &vault), "next vault"));
-    TRY(store_status(vs_vault_init(store, vault, pin, pin_len, label, policy ? &in : NULL,
-                                   &generation),
-                     "new vault"));
+    TRY(policy_status(vs_vault_init(store, vault, pin, pin_len, label, policy ? &in : NULL,
+                                    &generation),
+                      NULL, &in));
     *slot = vault;
     return CKR_OK;
 }
@@ -264,22 +278,18 @@ static CK_RV RPV_GetPolicy(CK_SLOT_ID slotID, struct RPV_POLICY *pPolicy)
 
 static CK_RV set_policy(struct slot *slot, const struct RPV_POLICY *policy)
 {
-    struct vs_policy in;
+    struct vs_vault_info info;
     TRY(arguments_in(policy, 1));
-    TRY(policy_in(policy, &in));
+    TRY(slot_info(slot, &info, NULL));
+    struct vs_policy in = policy_in(policy);
     if (atomic_load(&slot->role) == LOGIN_NONE)
         return trace_fail(CKR_USER_NOT_LOGGED_IN, "the policy is the SO's to change, or that of "
-                                                  "a named principal with the policy verb");
+                                                  "a named user with the policy verb");
     pthread_rwlock_rdlock(&slot->lock);
     int status = slot->login ? vs_vault_set_policy(module_state()->store, slot->login, &in)
-                             : VS_DENIED;
+                             : VS_REVOKED;
     pthread_rwlock_unlock(&slot->lock);
-    if (status == VS_DENIED)
-        return trace_fail(CKR_ACTION_PROHIBITED, "policy: who is logged in lacks the policy verb");
-    if (status == VS_POLICY)
-        return trace_fail(CKR_ARGUMENTS_BAD, "policy: a rule is out of range, or purge protection "
-                                             "cannot be switched off any more");
-    return store_status(status, "policy");
+    return policy_status(status, &info.policy, &in);
 }
 
 static CK_RV RPV_SetPolicy(CK_SESSION_HANDLE hSession, const struct RPV_POLICY *pPolicy)

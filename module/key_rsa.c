@@ -92,7 +92,7 @@ static CK_RV modulus_check(const BIGNUM *n, CK_ULONG min_bits)
 {
     CK_ULONG bits = (CK_ULONG)BN_num_bits(n);
     if (bits < min_bits || bits > RSA_BITS_MAX)
-        return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID, "a modulus of %lu bits is not in %lu to %u",
+        return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID, "a modulus of %lu bits is not in %lu (min_rsa_bits) to %u",
                           bits, min_bits, RSA_BITS_MAX);
     return BN_is_odd(n) ? CKR_OK : trace_fail(CKR_ATTRIBUTE_VALUE_INVALID, "the modulus is even");
 }

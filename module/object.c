@@ -312,20 +312,27 @@ bool object_state_allows(const struct object *object, bool new_use)
     return state == VS_STATE_ACTIVE || (state == VS_STATE_EXPIRED && !new_use);
 }
 
-bool object_still_usable(struct call *call, struct object *object)
+bool object_still_usable(struct call *call, struct object *object, bool new_use)
 {
+    AUTO(object) struct object *now = NULL;
+    AUTO(object) struct object *read = NULL;
     if (atomic_load_explicit(&object->dead, memory_order_relaxed)
         || !object_visible(call, object))
         return false;
-    AUTO(object) struct object *now = NULL;
     if (atomic_load_explicit(&object->superseded, memory_order_relaxed)) {
         now = handle_get(module_state()->handles, object->handle);
         if (now == NULL)
             return false;
         object = now;
     }
-    bool same;
+    /* Changed by another process: what was begun with the old snapshot is judged by the new one. */
+    bool same = true;
     if (!object_current(call, object) && object_peek(call, object, &same) != CKR_OK)
         return false;
-    return !object_is_governed(call, object) && object_state_allows(object, false);
+    if (!same) {
+        if (object_reload(call, object, &read) != CKR_OK)
+            return false;
+        object = read;
+    }
+    return !object_is_governed(call, object) && object_state_allows(object, new_use);
 }

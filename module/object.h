@@ -58,9 +58,9 @@ CK_RV object_get(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret
 CK_RV object_get_any(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret_object);
 /* Is it such an object for this session? Then key parts are never shown. */
 bool object_is_governed(const struct call *call, const struct object *object);
-/* Is a running operation's key still usable (alive, same login, not deleted, disabled by any
- * process or expired)? One read of the last transaction id when nothing has changed. */
-bool object_still_usable(struct call *call, struct object *object);
+/* Is a running operation's key still usable so (alive, seen, not deleted, disabled or given another
+ * date by any process)? One read of the last transaction id when nothing has changed. */
+bool object_still_usable(struct call *call, struct object *object, bool new_use);
 /* Its state at this moment: dates count without anybody's doing. */
 enum vs_state object_state(const struct object *object);
 /* Do the key's state and the vault's policy allow a use? new_use: encrypt, sign, wrap, derive. */

@@ -277,13 +277,16 @@ static CK_RV attribute_absent(CK_ATTRIBUTE_TYPE type)
                       trace_attribute_name(type));
 }
 
+/* Of an object in the vault, key parts and contents are what `get` is the verb for. */
 static bool attribute_hidden(const struct call *call, const struct object *object,
                              const struct attr_row *row)
 {
     bool kept = (object->bits & OBJ_SENSITIVE) != 0 || (object->bits & OBJ_EXTRACTABLE) == 0;
-    if ((row->rules & CONCEALED) != 0)
-        return kept || object_is_governed(call, object);
-    return (row->rules & CONTENT) != 0 && object_is_governed(call, object);
+    if ((row->rules & (CONCEALED | CONTENT)) == 0)
+        return false;
+    return ((row->rules & CONCEALED) != 0 && kept) || object_is_governed(call, object)
+        || ((object->bits & OBJ_TOKEN) != 0
+            && !slot_may(call->session->slot, &object->header.id, VS_VERB_GET));
 }
 
 static CK_RV attribute_compute(const struct object *object, CK_ATTRIBUTE_TYPE type,

@@ -132,11 +132,11 @@ static CK_RV makings_store(struct slot *slot, struct makings *makings, const cha
     pthread_rwlock_rdlock(&slot->lock);
     int status = vs_object_create(store, (uint32_t)slot->id, slot->login, objects, n, ids);
     pthread_rwlock_unlock(&slot->lock);
-    if (status == VS_DENIED && atomic_load(&slot->role) == LOGIN_USER)
+    if (status == VS_DENIED && atomic_load(&slot->role) != LOGIN_NONE)
         return trace_fail(CKR_TOKEN_WRITE_PROTECTED, "who is logged in lacks the verb");
     if (status == VS_POLICY)
-        return trace_fail(CKR_TEMPLATE_INCONSISTENT, "the new object's lifecycle: %s",
-                          vs_status_name(status));
+        return trace_fail(CKR_TEMPLATE_INCONSISTENT, "the new object's dates, lock or age are out of range, or it would "
+                          "never be active");
     TRY(store_status(status, "making an object"));
     for (size_t i = 0, id = 0; i < makings->n; i++) {
         struct object *object = makings->each[i].object;

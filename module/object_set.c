@@ -142,9 +142,11 @@ static CK_RV set_deleted(struct call *call, struct object *object, const struct 
     if (attr->len != sizeof(CK_BBOOL) || attr->value[0] != CK_FALSE)
         return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID,
                           "CKA_RPV_DELETED can only be set to CK_FALSE");
-    if (object->header.state != VS_STATE_DELETED)
-        return CKR_OK;
-    return rpv_recover(call, object);
+    if (object->header.state == VS_STATE_DELETED)
+        return rpv_recover(call, object);
+    /* nothing to do, for who could have done it */
+    bool named_may = slot_may(call->session->slot, &object->header.id, VS_VERB_RECOVER);
+    return named_may ? CKR_OK : lifecycle_status(VS_DENIED, "recover");
 }
 
 static CK_RV set_purge_at(struct call *call, struct object *object, const struct attr *attr)

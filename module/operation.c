@@ -1,6 +1,7 @@
 /* operation.c: active operations, and the contexts they leave behind. */
 #include "operation.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "call.h"
@@ -103,6 +104,8 @@ static CK_RV operation_key(struct call *call, struct operation *op, CK_OBJECT_HA
 {
     struct key_material *key = NULL;
     op->key = NULL;
+    op->digested = NULL;
+    op->n_digested = 0;
     if (op->kind != OP_DIGEST)
         TRY(usage_check(call, op->kind, mech, handle, &op->key, &key));
     op->login_epoch = atomic_load_explicit(&call->session->slot->login_epoch,
@@ -151,14 +154,33 @@ CK_RV operation_init(struct call *call, enum operation_kind kind, const CK_MECHA
     return CKR_OK;
 }
 
-/* A private key's operation ends with the login under which it was begun, any with its date. */
-static bool operation_login_stands(const struct call *call, const struct operation *op)
+/* A private key's operation ends with the login under which it was begun. */
+static bool operation_login_stands(const struct call *call, const struct operation *op,
+                                   const struct object *key)
 {
-    if (!object_state_allows(op->key, USAGE[op->kind].new_use))
-        return false;
-    return !(op->key->bits & OBJ_PRIVATE) ||
+    return !(key->bits & OBJ_PRIVATE) ||
            op->login_epoch == atomic_load_explicit(&call->session->slot->login_epoch,
                                                    memory_order_relaxed);
+}
+
+static bool operation_key_stands(struct call *call, const struct operation *op, struct object *key)
+{
+    bool stands = operation_login_stands(call, op, key)
+                  && object_still_usable(call, key, USAGE[op->kind].new_use)
+                  && usage_may(call, op->kind, key);
+    if (!stands)
+        use_refused(call, key, op->kind, CKR_OPERATION_NOT_INITIALIZED);
+    return stands;
+}
+
+static bool operation_stands(struct call *call, const struct operation *op)
+{
+    if (op->key && !operation_key_stands(call, op, op->key))
+        return false;
+    for (size_t i = 0; i < op->n_digested; i++)
+        if (!operation_key_stands(call, op, op->digested[i]))
+            return false;
+    return true;
 }
 
 CK_RV operation_active(struct call *call, enum operation_kind kind, struct operation **ret_op)
@@ -166,14 +188,27 @@ CK_RV operation_active(struct call *call, enum operation_kind kind, struct opera
     struct operation *op = call->session->operations[kind];
     if (!op)
         return trace_fail(CKR_OPERATION_NOT_INITIALIZED, "no such operation is active");
-    if (op->key && !(operation_login_stands(call, op) && object_still_usable(call, op->key)
-                     && usage_may(call, kind, op->key))) {
-        use_refused(call, op->key, kind, CKR_OPERATION_NOT_INITIALIZED);
+    if (!operation_stands(call, op)) {
         operation_end(call->session, kind, false);
         return trace_fail(CKR_OPERATION_NOT_INITIALIZED,
-                          "the operation has ended: its key was deleted, disabled or logged out");
+                          "the operation has ended: its key was deleted, disabled, out of date or "
+                          "revoked, or there was a logout");
     }
     *ret_op = op;
+    return CKR_OK;
+}
+
+CK_RV operation_digested(struct call *call, struct operation *op, struct object *key)
+{
+    if (!(key->bits & OBJ_TOKEN))
+        return CKR_OK;           /* the application's own, to destroy when it has gone in */
+    struct object **more = realloc(op->digested, (op->n_digested + 1) * sizeof(struct object *));
+    if (!more)
+        return CKR_HOST_MEMORY;
+    op->digested = more;
+    op->digested[op->n_digested++] = object_ref(key);
+    op->login_epoch = atomic_load_explicit(&call->session->slot->login_epoch,
+                                           memory_order_relaxed);
     return CKR_OK;
 }
 
@@ -206,6 +241,11 @@ void operation_end(struct session *session, enum operation_kind kind, bool well)
         secret_done(&op->pending);
     object_unref(op->key);
     op->key = NULL;
+    for (size_t i = 0; i < op->n_digested; i++)
+        object_unref(op->digested[i]);
+    free(op->digested);
+    op->digested = NULL;
+    op->n_digested = 0;
 }
 
 CK_RV operation_done(struct call *call, enum operation_kind kind, CK_RV rv)

@@ -19,6 +19,8 @@ enum operation_kind {
 struct operation {
     enum operation_kind kind;
     struct object *key;             /* a reference; NULL for digests */
+    struct object **digested;       /* digests: the vault's keys that went in, references */
+    size_t n_digested;
     uint64_t login_epoch;           /* private keys: the login it was begun under */
     bool authenticated;             /* CKA_ALWAYS_AUTHENTICATE: context-specific login done */
     bool multipart;                 /* an Update has been called */
@@ -89,6 +91,8 @@ CK_RV operation_active(struct call *call, enum operation_kind kind, struct opera
  * cancels an active operation. CKR_OPERATION_ACTIVE. */
 CK_RV operation_init(struct call *call, enum operation_kind kind, const CK_MECHANISM *mechanism,
                      CK_OBJECT_HANDLE key);
+/* A digest that a key of the vault has gone into is of use as long as the key is. */
+CK_RV operation_digested(struct call *call, struct operation *op, struct object *key);
 /* CKA_ALWAYS_AUTHENTICATE: CKR_USER_NOT_LOGGED_IN until the context-specific login. */
 CK_RV operation_authenticated(const struct operation *op);
 /* The active operation that a context-specific login is for, or NULL. */

@@ -66,32 +66,19 @@ CK_RV digest_update(struct call *call, const uint8_t *data, CK_ULONG len)
     return update_ended(call, update_checked(op, data, len));
 }
 
-static CK_RV key_update(struct operation *op, struct object *object)
-{
-    struct key_material *key = NULL;
-    if (object->cls != CKO_SECRET_KEY && object->cls != CKO_PUBLIC_KEY &&
-        object->cls != CKO_PRIVATE_KEY)
-        return trace_fail(CKR_KEY_HANDLE_INVALID, "the object is not a key");
-    if (object->cls != CKO_SECRET_KEY)
-        return trace_fail(CKR_KEY_INDIGESTIBLE, "only secret keys can be digested");
-    if (!object_state_allows(object, true))
-        return trace_fail(CKR_KEY_INDIGESTIBLE, "the key's state forbids it");
-    TRY(object_key(object, &key));
-    return update_checked(op, key->secret, key->secret_len);
-}
-
 CK_RV digest_key(struct call *call, CK_OBJECT_HANDLE handle)
 {
     struct operation *op = NULL;
     struct object *object = NULL;
+    struct key_material *key = NULL;
     TRY(operation_active(call, OP_DIGEST, &op));
-    CK_RV rv = object_get(call, handle, &object);
-    if (rv == CKR_OK)
-        rv = key_update(op, object);
-    else if (rv == CKR_OBJECT_HANDLE_INVALID)
-        rv = CKR_KEY_HANDLE_INVALID;
-    if (object)
+    CK_RV rv = usage_check(call, OP_DIGEST, NULL, handle, &object, &key);
+    if (rv == CKR_OK) {
+        rv = operation_digested(call, op, object);
+        if (rv == CKR_OK)
+            rv = update_checked(op, key->secret, key->secret_len);
         use_note(call, object, OP_DIGEST, rv);
+    }
     object_unref(object);
     return update_ended(call, rv);
 }

@@ -362,8 +362,8 @@ static CK_RV usage_agrees(const struct applying *a)
         if (!before && (c->kinds & a->kind) != 0 && attr_bool(a->list, c->yields, false)
             && conflict_stands(a, c, false))
             return trace_fail(CKR_TEMPLATE_INCONSISTENT,
-                              "the strict profile does not join %s with the other use of 0x%lx",
-                              trace_attribute_name(c->yields), c->to);
+                              "the vault's policy (refuse_conflicts) does not join %s with %s",
+                              trace_attribute_name(c->yields), trace_attribute_name(c->to));
     }
     return CKR_OK;
 }

@@ -12,10 +12,12 @@ static CK_RV usage_state(const struct usage_row *row, const struct object *objec
         return trace_fail(row->wrong_state, "the key is %s", words[object_state(object)]);
     if (object->header.outdated && row->newest)
         return trace_fail(row->wrong_state,
-                          "there is a newer version of the key, and the vault's policy wants it");
+                          "there is a newer version of the key, and the vault's policy wants it "
+                          "(newest_only)");
     if (object->header.needs_backup && object->cls != CKO_PUBLIC_KEY)
         return trace_fail(row->wrong_state,
-                          "the vault's policy wants a backup of the key before its first use");
+                          "the vault's policy wants a backup of the key before its first use "
+                          "(require_backup)");
     return CKR_OK;
 }
 
@@ -35,7 +37,7 @@ static CK_RV usage_object(struct call *call, const struct usage_row *row,
         return trace_fail(row->bad_handle, "the key is deleted or only governed");
     if (object->cls != row->classes[0] && object->cls != row->classes[1])
         return trace_fail(row->bad_type, "a key of this class is not used so");
-    if (!(object->bits & row->bit))
+    if ((object->bits & row->bit) != row->bit)
         return trace_fail(row->not_permitted, "the key's attributes do not allow it");
     if (!usage_may(call, row->kind, object))
         return trace_fail(row->kind == OP_WRAPPED ? row->wrong_state : row->not_permitted,
@@ -63,7 +65,7 @@ static CK_RV usage_profile(struct call *call, const struct usage_row *row,
     struct vs_vault_info info;
     TRY(slot_info(call->session->slot, &info, NULL));
     return info.policy.refuse_legacy_padding
-               ? trace_fail(CKR_MECHANISM_INVALID, "the vault's policy refuses %s here",
+               ? trace_fail(CKR_MECHANISM_INVALID, "the vault's policy refuses %s here (refuse_legacy_padding)",
                             mech->name)
                : CKR_OK;
 }

@@ -16,7 +16,10 @@ const struct usage_row USAGE[OP_KINDS] = {
     CRYPT(VERIFY, CKO_PUBLIC_KEY, false, false, VERIFY),
     CRYPT(SIGN_RECOVER, CKO_PRIVATE_KEY, true, false, SIGN),
     CRYPT(VERIFY_RECOVER, CKO_PUBLIC_KEY, false, false, VERIFY),
-    [OP_DIGEST] = {.kind = OP_DIGEST, .flag = CKF_DIGEST},
+    /* of a key: it tells of the value, as reading it does */
+    [OP_DIGEST] = {OP_DIGEST, CKF_DIGEST, 0, {CKO_SECRET_KEY, CKO_SECRET_KEY},
+                   CKR_KEY_HANDLE_INVALID, CKR_KEY_INDIGESTIBLE, CKR_KEY_SIZE_RANGE,
+                   CKR_KEY_INDIGESTIBLE, CKR_KEY_INDIGESTIBLE, false, true, VS_VERB_GET},
     CRYPT(DERIVE, CKO_PRIVATE_KEY, true, false, DERIVE),
     [OP_WRAP] = {OP_WRAP, CKF_WRAP, OBJ_WRAP, SECRET_OR(CKO_PUBLIC_KEY),
                  CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_TYPE_INCONSISTENT,

@@ -2,28 +2,28 @@
 
 #include "auto.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define DAY 86400
 
 /* ------------------------------------------------------------------ the policy itself */
 
-static const struct {
+#define FIELD(member) offsetof(struct vs_policy, member), #member
+static const struct field {
     size_t offset;
+    const char *name;
     uint32_t least, most, standard;
 } fields[] = {
-    {offsetof(struct vs_policy, retention_days), VS_RETENTION_MIN_DAYS, VS_RETENTION_LIMIT_DAYS,
-     90},
-    {offsetof(struct vs_policy, profile), VS_PROFILE_ORDINARY, VS_PROFILE_STRICT,
-     VS_PROFILE_ORDINARY},
-    {offsetof(struct vs_policy, pin_tries), 3, 100, VS_PIN_TRIES_DEFAULT},
-    {offsetof(struct vs_policy, scrypt_log_n), VS_SCRYPT_LOG_N_MIN, VS_SCRYPT_LOG_N_MAX,
-     VS_SCRYPT_LOG_N_DEFAULT},
-    {offsetof(struct vs_policy, min_rsa_bits), 1024, 16384, 2048},
-    {offsetof(struct vs_policy, recover_to), 0, 1, 0},
-    {offsetof(struct vs_policy, audit_use), 0, 1, 0},
-    {offsetof(struct vs_policy, purge_approvals), 0, VS_APPROVALS_MAX, 0},
-    {offsetof(struct vs_policy, approval_hours), 0, 720, 24},
+    {FIELD(retention_days), VS_RETENTION_MIN_DAYS, VS_RETENTION_LIMIT_DAYS, 90},
+    {FIELD(profile), VS_PROFILE_ORDINARY, VS_PROFILE_STRICT, VS_PROFILE_ORDINARY},
+    {FIELD(pin_tries), 3, 100, VS_PIN_TRIES_DEFAULT},
+    {FIELD(scrypt_log_n), VS_SCRYPT_LOG_N_MIN, VS_SCRYPT_LOG_N_MAX, VS_SCRYPT_LOG_N_DEFAULT},
+    {FIELD(min_rsa_bits), 1024, 16384, 2048},
+    {FIELD(recover_to), 0, 1, 0},
+    {FIELD(audit_use), 0, 1, 0},
+    {FIELD(purge_approvals), 0, VS_APPROVALS_MAX, 0},
+    {FIELD(approval_hours), 0, 720, 24},
 };
 #define FIELDS (sizeof(fields) / sizeof(fields[0]))
 
@@ -34,15 +34,29 @@ void vs_policy_default(struct vs_policy *ret_policy)
         memcpy((uint8_t *)ret_policy + fields[i].offset, &fields[i].standard, sizeof(uint32_t));
 }
 
-int policy_check(const struct vs_policy *policy)
+static uint32_t field_value(const struct field *field, const struct vs_policy *policy)
+{
+    uint32_t value;
+
+    memcpy(&value, (const uint8_t *)policy + field->offset, sizeof(value));
+    return value;
+}
+
+/* The first one out of its range, or NULL. */
+static const struct field *field_bad(const struct vs_policy *policy)
 {
     for (size_t i = 0; i < FIELDS; i++) {
-        uint32_t value;
-        memcpy(&value, (const uint8_t *)policy + fields[i].offset, sizeof(value));
+        uint32_t value = field_value(&fields[i], policy);
+
         if (value < fields[i].least || value > fields[i].most)
-            return VS_POLICY;
+            return &fields[i];
     }
-    return VS_OK;
+    return NULL;
+}
+
+int policy_check(const struct vs_policy *policy)
+{
+    return field_bad(policy) == NULL ? VS_OK : VS_POLICY;
 }
 
 void policy_settle(struct vs_policy *policy)
@@ -64,6 +78,27 @@ int policy_change(const struct vs_policy *from, const struct vs_policy *to, int6
                                                                                       : VS_OK;
 }
 
+void vs_policy_explain(const struct vs_policy *from, const struct vs_policy *to,
+                       uint32_t retention_max, char ret_why[VS_POLICY_WHY])
+{
+    const struct field *bad = field_bad(to);
+    bool too_long = to->retention_days > retention_max &&
+                    (from == NULL || to->retention_days != from->retention_days);
+
+    if (too_long || (bad != NULL && bad->offset == offsetof(struct vs_policy, retention_days)))
+        snprintf(ret_why, VS_POLICY_WHY,
+                 "retention_days must be from %u to %u (retention_max_days of the configuration)",
+                 VS_RETENTION_MIN_DAYS, (unsigned)retention_max);
+    else if (bad != NULL)
+        snprintf(ret_why, VS_POLICY_WHY, "%s must be from %u to %u", bad->name,
+                 (unsigned)bad->least, (unsigned)bad->most);
+    else
+        snprintf(ret_why, VS_POLICY_WHY, "purge_protection cannot be switched off %s",
+                 from != NULL && from->protected_since != 0
+                     ? "any more: its 72 hours of cooling-off are over"
+                     : "again: the vault has had it from the start");
+}
+
 /* ------------------------------------------------------------------ who may do what */
 
 enum lock { LOCK_NONE = 0, LOCK_NO_DELETE = 1, LOCK_READ_ONLY = 2 };
@@ -75,7 +110,7 @@ static const struct {
     uint32_t lock;
     bool on_public;
 } rules[ACTION_COUNT] = {
-    [ACTION_READ] = {VS_VERB_GET | VS_VERB_LIST, LOCK_READ_ONLY, false},
+    [ACTION_READ] = {VS_VERBS_ALL, LOCK_READ_ONLY, false},
     [ACTION_UPDATE] = {VS_VERB_UPDATE, LOCK_NO_DELETE, false},
     [ACTION_DELETE] = {VS_VERB_DELETE, LOCK_NONE, false},
     [ACTION_RECOVER] = {VS_VERB_RECOVER, LOCK_READ_ONLY, false},
