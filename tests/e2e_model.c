@@ -176,15 +176,6 @@ static bool is_free(unsigned object)
     return live_model()->objects[object].state == MODEL_NONE && !is_claimed(object);
 }
 
-static bool purged_since_copy(void)
-{
-    for (unsigned i = 0; i < MODEL_GENERATIONS; i++)
-        if (w->model.copy.generations[i].state != MODEL_NONE &&
-            w->now.numbers[i] != w->copy.numbers[i])
-            return true;
-    return false;
-}
-
 static bool object_moot(const struct model_step *step)
 {
     const struct model_object *o = &live_model()->objects[step->object];
@@ -230,7 +221,7 @@ static bool generation_moot(const struct model_step *step)
     case OP_REPLACE:
         return !w->model.backups[step->other].made;
     case OP_ROLLBACK:
-        return !w->model.copy.there || purged_since_copy();
+        return !w->model.copy.there;
     default:
         return false;
     }
@@ -294,6 +285,10 @@ static void generation_forget(unsigned i)
     for (unsigned b = 0; b < MODEL_BACKUPS; b++)
         if (w->model.backups[b].generation == i)
             w->model.backups[b].generation = UINT8_MAX;
+    if (w->model.copy.there && w->copy.numbers[i] == w->now.numbers[i]) {
+        w->model.copy.there = w->model.copy.live != i;
+        w->model.copy.generations[i].state = MODEL_PURGED;
+    }
     memset(g, 0, sizeof(*g));
     for (unsigned j = 0; j < MODEL_OBJECTS; j++)
         object_clear(&g->objects[j]);
@@ -321,7 +316,7 @@ static void backups_rebind(void)
     for (unsigned b = 0; b < MODEL_BACKUPS; b++) {
         struct model_backup *backup = &w->model.backups[b];
         unsigned i = backup->generation;
-        if (i < MODEL_GENERATIONS && w->model.store.generations[i].state == MODEL_NONE)
+        if (w->backup_births[b] > w->copy.last_birth)
             backup->made = false;
         for (unsigned j = 0; backup->made && i < MODEL_GENERATIONS && j < MODEL_OBJECTS; j++) {
             bool in = backup->items[j].state != MODEL_NONE &&

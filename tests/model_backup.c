@@ -105,10 +105,10 @@ static enum model_result items_judge(const struct step *s, const struct model_ba
         enum model_result result;
         if (!item_in(&b->items[i]))
             continue;
-        if (!(s->verbs & VERB_RESTORE))
-            return RESULT_DENIED;
         if (s->g->lock > 1)
             return RESULT_LOCKED;
+        if (!(s->verbs & VERB_RESTORE))
+            return RESULT_DENIED;
         result = item_judge(s, &b->items[i], &s->g->objects[i]);
         if (result != RESULT_OK && result != RESULT_GONE)
             return RESULT_STATE;
@@ -125,10 +125,10 @@ static enum model_result judge_elsewhere(const struct step *s, const struct mode
         const struct model_item *item = &b->items[i];
         if (!item_in(item))
             continue;
-        if (!(s->verbs & VERB_RESTORE))
-            return RESULT_DENIED;
         if (s->g->lock > 1)
             return RESULT_LOCKED;
+        if (!(s->verbs & VERB_RESTORE))
+            return RESULT_DENIED;
         if (!purged && !item_past(s, item) && item->state != MODEL_PURGED &&
             g->objects[i].state != MODEL_PURGED)
             return RESULT_STATE;
@@ -173,21 +173,21 @@ static void slots_stay_wiped(const struct model_store *since, struct model_store
 {
     for (unsigned i = 0; i < MODEL_GENERATIONS; i++)
         for (unsigned j = 0; j < MODEL_OBJECTS; j++)
-            if (since->generations[i].objects[j].state == MODEL_PURGED &&
-                !since->generations[i].objects[j].pending)
+            if (since->generations[i].objects[j].state == MODEL_PURGED)
                 copy->generations[i].objects[j].state = MODEL_PURGED;
+    for (unsigned i = 0; i < MODEL_GENERATIONS; i++)
+        if (since->generations[i].state == MODEL_PURGED)
+            copy->generations[i].state = MODEL_PURGED;
 }
 
-/* The clocks go on; generations purged since are the caller's to keep out. */
+/* The clocks go on. Where the vault itself was purged since, nobody is left to accept anything. */
 enum model_result op_rollback(struct step *s)
 {
     struct model_store back = s->model->copy;
     if (!back.there || s->model->rolled_back)
         return RESULT_STATE;
-    for (unsigned i = 0; i < MODEL_GENERATIONS; i++)
-        if (s->store->generations[i].state == MODEL_PURGED &&
-            back.generations[i].state != MODEL_PURGED)
-            return RESULT_STATE;
+    if (s->store->generations[back.live].state == MODEL_PURGED)
+        return RESULT_STATE;
     if (rule(s, RULE_SLOTS))
         slots_stay_wiped(s->store, &back);
     back.there = false;

@@ -25,6 +25,8 @@ struct script_step {
 /* Which real object, generation, file is which of the model. */
 struct binding {
     CK_ULONG numbers[MODEL_GENERATIONS];
+    unsigned births[MODEL_GENERATIONS];  /* which one it is; numbers an older copy gives again */
+    unsigned last_birth;
     unsigned serials[MODEL_GENERATIONS][MODEL_OBJECTS];
     char ids[MODEL_GENERATIONS][MODEL_OBJECTS][33];      /* CKA_UNIQUE_ID */
     CK_BYTE blocks[MODEL_GENERATIONS][MODEL_OBJECTS][16];/* what the key makes of a text */
@@ -49,7 +51,8 @@ struct world {
     struct binding now, copy;
     unsigned backup_serials[MODEL_BACKUPS][MODEL_OBJECTS];
     char backup_ids[MODEL_BACKUPS][MODEL_OBJECTS][33];
-    unsigned backup_files[MODEL_BACKUPS], next_file, next_serial;
+    unsigned backup_births[MODEL_BACKUPS], backup_files[MODEL_BACKUPS];
+    unsigned next_file, next_serial, next_birth;
     CK_SLOT_ID tick_slot;        /* another vault of the store */
     CK_OBJECT_HANDLE tick_object;
     unsigned ticks;

@@ -263,6 +263,7 @@ static void backup_bind(unsigned backup, unsigned file)
         unlink(path);
     }
     w->backup_files[backup] = file;
+    w->backup_births[backup] = w->now.births[live];
     for (unsigned i = 0; i < MODEL_OBJECTS; i++) {
         w->backup_serials[backup][i] = w->now.serials[live][i];
         memcpy(w->backup_ids[backup][i], w->now.ids[live][i], 33);

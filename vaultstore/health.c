@@ -1,4 +1,4 @@
-/* health.c: a look at the whole store, and what the SO may do about an older copy. */
+/* health.c: a look at the whole store. */
 #include <inttypes.h>
 #include <stdio.h>
 
@@ -118,55 +118,4 @@ int vs_store_health(struct vs_store *store, struct vs_health *ret_health)
     VS_TRY(vs_audit_verify(store, &events, &health.audit_bad));
     *ret_health = health;
     return VS_OK;
-}
-
-/* ------------------------------------------------------------------ accepting */
-
-struct acceptance { uint32_t vault; const char *operation; uint64_t head; struct store_state state; };
-
-static int acceptance_run(struct commit_txn *txn, void *ctx)
-{
-    struct acceptance *a = ctx;
-    char detail[96];
-    const struct audit_entry entry = {.vault = a->vault, .operation = a->operation,
-                                      .principal = role_name(VS_ROLE_SO), .detail = detail};
-
-    snprintf(detail, sizeof(detail), "the log ended at %" PRIu64 ", host.head knew %" PRIu64,
-             txn->state.audit_seq, a->head);
-    VS_TRY(audit_append(txn, &entry));
-    a->state = txn->state;
-    return VS_OK;
-}
-
-/*
- * The first event is in the log before the mark gives way, the second tells every process that it
- * has. A crash in between leaves the store as it was, with one more event.
- */
-static int rollback_accept(struct vs_store *store, uint32_t vault, const uint8_t *pin,
-                           size_t pin_len)
-{
-    AUTO(secret_key) struct secret_key vault_key;
-    struct acceptance a = {.vault = vault, .operation = "RollbackFound"};
-    struct generation live;
-    struct log_mark mark = {.seq = 0};
-    int status;
-
-    if (!atomic_load(&store->head.protects))
-        return VS_WRONG_STATE;
-    VS_TRY(live_read(store, vault, &live));
-    VS_TRY(pin_check(store, vault, live.number, VS_ROLE_SO, pin, pin_len, &vault_key));
-    status = head_read(store, &mark);
-    if (status != VS_NOT_FOUND)
-        VS_TRY(status);
-    a.head = mark.seq;
-    VS_TRY(commit_run_always(store, acceptance_run, &a));
-    VS_TRY(head_accept(store, &a.state));
-    a.operation = "RollbackAccept";
-    VS_TRY(commit_run(store, acceptance_run, &a));
-    return purge_finish(store);
-}
-
-int vs_rollback_accept(struct vs_store *store, uint32_t vault, const uint8_t *pin, size_t pin_len)
-{
-    return store_result(store, __func__, rollback_accept(store, vault, pin, pin_len));
 }
