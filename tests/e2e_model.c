@@ -1,59 +1,34 @@
 /*
- * Random sequences of everything that is done to keys and vaults, against the loaded module, with
- * the model as oracle: what the module answers, and what is there afterwards, is what the model
- * says, and the model keeps the promise at every step. The clock is the test's; some processes are
- * killed in the middle of a step, and then there is the state before it or the one after.
+ * Random sequences of everything that is done to keys, users and vaults, by two processes, against
+ * the loaded module, with the model as oracle: what the module answers, and what is there
+ * afterwards, is what the model says; and at every step what the module shows keeps the promise.
+ * The clock is the test's; some processes are killed in the middle of a step, and then there is
+ * the state before it or the one after.
  *
- * REPRIEVE_SEED repeats a sequence; REPRIEVE_LONG goes on for millions of steps.
+ * REPRIEVE_SEED repeats a sequence; REPRIEVE_LONG goes on for millions of steps. A sequence that
+ * fails is made shorter, as long as it fails, and shown.
  */
-#include <fcntl.h>
 #include <libgen.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "model.h"
-#include "promise.h"
-#include "test_clock.h"
+#include "walk.h"
 
-#define HOUR 3600
-#define DAY 86400
-#define STEPS 5000u              /* on one store */
-#define LABEL 32
+struct world *w;
+struct test_clock *test_clock;
+CK_SESSION_HANDLE session;
+const struct RPV_FUNCTION_LIST *vendor;
+const char *const user_names[MODEL_USERS] = {"alice", "bob-", "carol"};
 
-/* What outlives a killed process. */
-struct world {
-    struct harness h;
-    struct model_limits limits;
-    struct model model, after;   /* after: of the step in flight */
-    struct model_step step;
-    bool in_flight;
-    enum model_role role;
-    CK_ULONG numbers[MODEL_GENERATIONS];
-    unsigned serials[MODEL_GENERATIONS][MODEL_OBJECTS];
-    CK_BYTE blocks[MODEL_GENERATIONS][MODEL_OBJECTS][16];
-    unsigned next_serial;
-    int64_t base;                /* the vault clock at the model's start */
-    int32_t boot_now, boot_gone; /* the clock when this boot was first seen; what went by since */
-    int64_t wall_gain;           /* all that the wall clock ever went forward */
-    uint64_t random;
-    unsigned steps, wanted, crashes, counts[OP_COUNT], done[OP_COUNT];
-};
-
-static struct world *w;
-static struct test_clock *test_clock;
-static CK_SESSION_HANDLE session;
-static const struct RPV_FUNCTION_LIST *vendor;
-
-static unsigned random_below(unsigned n)
+unsigned random_below(unsigned n)
 {
     w->random ^= w->random << 13;
     w->random ^= w->random >> 7;
@@ -61,509 +36,314 @@ static unsigned random_below(unsigned n)
     return (unsigned)(w->random >> 20) % n;
 }
 
-static void fail_step(const char *why, const char *got, const char *wanted)
+void note(const char *format, ...)
 {
-    harness_fail(__FILE__, __LINE__,
-                 "step %u, %s by %s of object %u in generation %u, value %d, at %d: %s: %s, not %s",
-                 w->steps, model_op_name(w->step.op), w->role == MODEL_SO ? "SO" : "user",
-                 w->step.object, w->step.generation, w->step.value, w->model.now, why, got, wanted);
-}
-
-/* ------------------------------------------------------------------ what is there */
-
-static void label_of(unsigned generation, unsigned object, char ret_label[LABEL])
-{
-    snprintf(ret_label, LABEL, "object %u", w->serials[generation][object]);
-}
-
-static CK_OBJECT_HANDLE find(unsigned object, bool deleted)
-{
-    char label[LABEL];
-    label_of(w->model.live, object, label);
-    CK_ATTRIBUTE template[] = {ATTR_BYTES(CKA_LABEL, label, strlen(label)),
-                               ATTR_BOOL(CKA_RPV_DELETED, deleted ? CK_TRUE : CK_FALSE)};
-    return harness_find(&w->h, session, template, COUNT_OF(template));
-}
-
-static int64_t seconds_of(const char text[16])
-{
-    struct tm tm = {0};
-    char copy[15];
-    memcpy(copy, text, 14);
-    copy[14] = '\0';
-    CHECK(sscanf(copy, "%4d%2d%2d%2d%2d%2d", &tm.tm_year, &tm.tm_mon, &tm.tm_mday, &tm.tm_hour,
-                 &tm.tm_min, &tm.tm_sec) == 6);
-    tm.tm_year -= 1900;
-    tm.tm_mon -= 1;
-    return timegm(&tm);
-}
-
-static const char *object_differs(const struct model *m, unsigned object)
-{
-    const struct model_object *o = &m->generations[m->live].objects[object];
-    bool deleted = o->state == MODEL_DELETED;
-    CK_OBJECT_HANDLE live_handle = find(object, false), deleted_handle = find(object, true);
-    CK_OBJECT_HANDLE handle = deleted ? deleted_handle : live_handle;
-    if (deleted ? live_handle != CK_INVALID_HANDLE : deleted_handle != CK_INVALID_HANDLE)
-        return deleted ? "live, not deleted" : "deleted, and should not be";
-    if (!model_recoverable(m, m->live, object))
-        return handle == CK_INVALID_HANDLE ? NULL : "there, and should be gone";
-    if (handle == CK_INVALID_HANDLE)
-        return "gone";
-    CK_ULONG state = 99, lock = 99;
-    CK_BBOOL hold = 2;
-    char at[16];
-    CK_ATTRIBUTE attrs[] = {ATTR_VAR(CKA_RPV_STATE, state), ATTR_VAR(CKA_RPV_HOLD, hold),
-                            ATTR_VAR(CKA_RPV_LOCK, lock), ATTR_VAR(CKA_RPV_PURGE_AT, at)};
-    OK(w->h.f->C_GetAttributeValue(session, handle, attrs, COUNT_OF(attrs)));
-    if (state != (deleted ? RPV_STATE_DELETED
-                  : o->state == MODEL_DISABLED ? RPV_STATE_DISABLED : RPV_STATE_ACTIVE))
-        return "in another state";
-    if (hold != (o->hold ? CK_TRUE : CK_FALSE) || lock != o->lock)
-        return "with another hold or lock";
-    if (deleted && seconds_of(at) != w->base + o->purge_at) {
-        print_message("# purge at %lld, not %d; retention %d\n",
-                      (long long)(seconds_of(at) - w->base), o->purge_at,
-                      m->generations[m->live].policy.retention);
-        return "with another purge date";
-    }
-    return NULL;
-}
-
-static const char *generations_differ(const struct model *m)
-{
-    struct RPV_GENERATION_INFO infos[32];
-    CK_ULONG n = COUNT_OF(infos), expected = 1;
-    OK(vendor->RPV_ListGenerations(w->h.slot, infos, &n));
-    if (infos[0].bDeleted || n == 0)
-        return "without a live generation";
-    if (w->numbers[m->live] != 0 && infos[0].ulGeneration != w->numbers[m->live])
-        return "another live generation";
-    for (unsigned i = 0; i < MODEL_GENERATIONS; i++) {
-        const struct model_generation *g = &m->generations[i];
-        if (g->state != MODEL_DELETED || model_generation_due(m, g, RULES_ALL))
-            continue;
-        expected++;
-        CK_ULONG at = 1;
-        while (at < n && infos[at].ulGeneration != w->numbers[i])
-            at++;
-        if (at == n) {
-            print_message("# of generation %u, purge at %d, hold %d\n", i, g->purge_at, g->hold);
-            for (unsigned j = 0; j < MODEL_OBJECTS; j++)
-                print_message("#   object %u: state %u hold %d purge at %d\n", j,
-                              g->objects[j].state, g->objects[j].hold, g->objects[j].purge_at);
-            return "a generation gone";
-        }
-        if (infos[at].purgeAt != w->base + g->purge_at) {
-            print_message("# purge at %lld, not %lld\n", infos[at].purgeAt - w->base,
-                          (long long)g->purge_at);
-            return "a generation with another purge date";
-        }
-    }
-    return n == expected ? NULL : "another number of generations";
-}
-
-static const char *policy_differs(const struct model_policy *wanted)
-{
-    struct RPV_POLICY policy;
-    OK(vendor->RPV_GetPolicy(w->h.slot, &policy));
-    if ((int32_t)policy.ulRetentionDays * DAY != wanted->retention)
-        return "with another retention";
-    if ((policy.bPurgeProtection == CK_TRUE) != wanted->protection ||
-        (policy.bDisableBeforeDelete == CK_TRUE) != wanted->disable_before_delete ||
-        (policy.ulRecoverTo == 1) != wanted->recover_to_disabled)
-        return "with another policy";
-    return NULL;
-}
-
-static const char *world_differs(const struct model *m)
-{
-    uint8_t live = w->model.live;
-    const char *why = generations_differ(m);
-    if (why == NULL)
-        why = policy_differs(&m->generations[m->live].policy);
-    w->model.live = m->live;     /* whose labels are looked for */
-    for (unsigned i = 0; i < w->limits.objects && why == NULL; i++)
-        if (w->serials[m->live][i] != 0)
-            why = object_differs(m, i);
-    w->model.live = live;
-    return why;
-}
-
-/* The key is the one it was, and works, or is refused because it is disabled. */
-static void check_use(unsigned object)
-{
-    const struct model_object *o = &w->model.generations[w->model.live].objects[object];
-    CK_BYTE *block = w->blocks[w->model.live][object], now[16], none[16] = {0};
-    if (w->role != MODEL_USER || (o->state != MODEL_ACTIVE && o->state != MODEL_DISABLED))
+    va_list args;
+    if (w->quiet)
         return;
-    CK_RV rv = promise_use(&w->h, session, find(object, false), now);
-    if (rv != (o->state == MODEL_ACTIVE ? CKR_OK : CKR_KEY_FUNCTION_NOT_PERMITTED))
-        fail_step("use", ckr_name(rv), "as its state says");
-    if (rv != CKR_OK)
-        return;
-    if (memcmp(block, none, 16) == 0)
-        memcpy(block, now, 16);
-    if (memcmp(block, now, 16) != 0)
-        fail_step("use", "another key", "the same");
+    va_start(args, format);
+    vfprintf(stderr, format, args);
+    va_end(args);
 }
 
-/* ------------------------------------------------------------------ open, login */
-
-static CK_USER_TYPE user_type(void)
+static void step_text(const struct script_step *s, char *ret_text, size_t size)
 {
-    return w->role == MODEL_SO ? CKU_SO : CKU_USER;
+    snprintf(ret_text, size, "%s by %s%s%s: object %u, generation %u, other %u, value %d%s",
+             model_op_name(s->step.op), model_role_name(s->step.role),
+             s->step.stale ? " (removed)" : "", s->actor == PARTNER ? " (2nd process)" : "",
+             s->step.object, s->step.generation, s->step.other, s->step.value,
+             s->kill_after ? ", killed" : "");
 }
 
-static void session_open(void)
+void fail_step(const char *why, const char *got, const char *wanted)
 {
-    CK_TOKEN_INFO info;
-    OK(w->h.f->C_GetTokenInfo(w->h.slot, &info));
-    session = harness_session_rw(&w->h);
-    if (!(info.flags & CKF_USER_PIN_INITIALIZED)) {
-        harness_login(&w->h, session, CKU_SO);
-        OK(w->h.f->C_InitPIN(session, (CK_UTF8CHAR_PTR)HARNESS_USER_PIN,
-                             strlen(HARNESS_USER_PIN)));
-        OK(w->h.f->C_Logout(session));
-    }
-    harness_login(&w->h, session, user_type());
+    char text[200];
+    const struct script_step s = {.step = w->step, .actor = w->actor};
+    step_text(&s, text, sizeof(text));
+    note("# step %u, at %d, %s\n#   %s: %s, not %s\n", w->steps, w->model.store.now, text, why,
+         got, wanted);
+    exit(1);
 }
 
-static void role_change(void)
+/* ------------------------------------------------------------------ which step */
+
+static int32_t span_random(void)
 {
-    OK(w->h.f->C_Logout(session));
-    w->role = w->role == MODEL_SO ? MODEL_USER : MODEL_SO;
-    harness_login(&w->h, session, user_type());
+    static const int32_t spans[] = {1, HOUR, DAY, 3 * DAY, 7 * DAY, 8 * DAY, 30 * DAY};
+    return spans[random_below(COUNT_OF(spans))];
 }
-
-static void module_open(void)
-{
-    harness_load(&w->h);
-    harness_slot(&w->h);
-    vendor = promise_vendor(&w->h);
-    session_open();
-}
-
-static int32_t vault_now(void)
-{
-    struct RPV_STORE_INFO info;
-    OK(vendor->RPV_GetStoreInfo(&info));
-    return (int32_t)((int64_t)info.now - w->base);
-}
-
-/* ------------------------------------------------------------------ steps on an object */
-
-static CK_RV set_one(CK_OBJECT_HANDLE object, CK_ATTRIBUTE attr)
-{
-    return w->h.f->C_SetAttributeValue(session, object, &attr, 1);
-}
-
-static CK_RV do_create(void)
-{
-    char label[LABEL];
-    w->serials[w->model.live][w->step.object] = ++w->next_serial;
-    memset(w->blocks[w->model.live][w->step.object], 0, 16);
-    label_of(w->model.live, w->step.object, label);
-    return promise_create(&w->h, session, label, (CK_BYTE)w->next_serial);
-}
-
-static CK_RV do_destroy(void)
-{
-    return w->h.f->C_DestroyObject(session, find(w->step.object, w->step.op == OP_PURGE));
-}
-
-static CK_RV do_recover(void)
-{
-    return set_one(find(w->step.object, true), (CK_ATTRIBUTE)ATTR_FALSE(CKA_RPV_DELETED));
-}
-
-static CK_RV do_postpone(void)
-{
-    time_t date = (time_t)(w->base + w->model.now + w->step.value);
-    struct tm tm;
-    char text[32];
-    gmtime_r(&date, &tm);
-    strftime(text, sizeof(text), "%Y%m%d%H%M%S00", &tm);
-    return set_one(find(w->step.object, true),
-                   (CK_ATTRIBUTE)ATTR_BYTES(CKA_RPV_PURGE_AT, text, 16));
-}
-
-static CK_OBJECT_HANDLE find_any(void)
-{
-    CK_OBJECT_HANDLE handle = find(w->step.object, false);
-    return handle != CK_INVALID_HANDLE ? handle : find(w->step.object, true);
-}
-
-static CK_RV do_enable(void)
-{
-    return set_one(find_any(), (CK_ATTRIBUTE)ATTR_BOOL(CKA_RPV_ENABLED, w->step.op == OP_ENABLE));
-}
-
-static CK_RV do_hold(void)
-{
-    return set_one(find_any(), (CK_ATTRIBUTE)ATTR_BOOL(CKA_RPV_HOLD, w->step.op == OP_HOLD));
-}
-
-static CK_RV do_lock(void)
-{
-    return set_one(find_any(), (CK_ATTRIBUTE)ATTR_ULONG(CKA_RPV_LOCK, w->step.op == OP_LOCK));
-}
-
-/* ------------------------------------------------------------------ steps on the vault */
-
-static CK_RV do_policy(void)
-{
-    struct RPV_POLICY policy;
-    OK(vendor->RPV_GetPolicy(w->h.slot, &policy));
-    if (w->step.op == OP_RETENTION)
-        policy.ulRetentionDays = (CK_ULONG)w->step.value / DAY;
-    else if (w->step.op == OP_RECOVER_TO)
-        policy.ulRecoverTo = w->step.value != 0;
-    else if (w->step.op == OP_DISABLE_FIRST)
-        policy.bDisableBeforeDelete = w->step.value != 0;
-    else
-        policy.bPurgeProtection = w->step.op == OP_PROTECT;
-    return vendor->RPV_SetPolicy(session, &policy);
-}
-
-static CK_RV do_init(void)
-{
-    CK_UTF8CHAR label[33] = "model                           ";
-    CK_RV rv;
-    OK(w->h.f->C_CloseAllSessions(w->h.slot));
-    rv = w->h.f->C_InitToken(w->h.slot, (CK_UTF8CHAR_PTR)HARNESS_SO_PIN, strlen(HARNESS_SO_PIN),
-                             label);
-    session_open();
-    return rv;
-}
-
-static CK_RV do_generation_recover(void)
-{
-    CK_RV rv;
-    OK(w->h.f->C_CloseAllSessions(w->h.slot));
-    rv = vendor->RPV_RecoverGeneration(w->h.slot, w->numbers[w->step.generation], CKU_SO,
-                                       (CK_UTF8CHAR_PTR)HARNESS_SO_PIN, strlen(HARNESS_SO_PIN));
-    session_open();
-    return rv;
-}
-
-static CK_RV do_generation_purge(void)
-{
-    return vendor->RPV_PurgeGeneration(w->h.slot, w->numbers[w->step.generation],
-                                       (CK_UTF8CHAR_PTR)HARNESS_SO_PIN, strlen(HARNESS_SO_PIN));
-}
-
-static CK_RV do_generation_hold(void)
-{
-    return vendor->RPV_SetHold(w->h.slot, w->numbers[w->step.generation],
-                               w->step.op == OP_GENERATION_HOLD, (CK_UTF8CHAR_PTR)HARNESS_SO_PIN,
-                               strlen(HARNESS_SO_PIN));
-}
-
-static CK_RV do_sweep(void)
-{
-    CK_ULONG purged;
-    return vendor->RPV_Sweep(1000, &purged);
-}
-
-/* ------------------------------------------------------------------ the machine */
-
-/* A change, for the store to know what time it is: looking at the clock leaves no trace, and what
- * was only looked at is not known after a boot. */
-static CK_RV tick(void)
-{
-    CK_OBJECT_CLASS class = CKO_DATA;
-    CK_OBJECT_HANDLE object;
-    CK_ATTRIBUTE template[] = {ATTR_VAR(CKA_CLASS, class), ATTR_TRUE(CKA_TOKEN),
-                               ATTR_FALSE(CKA_PRIVATE), ATTR_STR(CKA_LABEL, "tick")};
-    return w->h.f->C_CreateObject(session, template, COUNT_OF(template), &object);
-}
-
-static CK_RV do_pass(void)
-{
-    test_clock->wall += w->step.value;
-    test_clock->boot += w->step.value;
-    w->boot_gone += w->step.value;
-    w->wall_gain += w->step.value;
-    return tick();
-}
-
-static CK_RV do_wall(void)
-{
-    test_clock->wall += w->step.value;
-    w->wall_gain += w->step.value > 0 ? w->step.value : 0;
-    return tick();
-}
-
-static CK_RV do_boot(void)
-{
-    harness_unload(&w->h);
-    test_clock->wall += w->step.value;
-    test_clock->boot = 10;
-    test_clock->boot_id[0]++;
-    w->wall_gain += w->step.value > 0 ? w->step.value : 0;
-    module_open();
-    OK(tick());
-    w->boot_now = vault_now();
-    w->boot_gone = 0;
-    return CKR_OK;
-}
-
-/* The vault clock never goes back, within a boot no faster than the boot clock, ever no further
- * than the wall clock went. What it says is then the model's time. */
-static void clock_check(void)
-{
-    int32_t now = vault_now();
-    struct model_step pass = {.op = OP_PASS, .value = now - w->model.now};
-    struct model_step sweep = {.op = OP_SWEEP};
-    struct model before = w->model;
-    if (now < w->model.now || now - w->boot_now > w->boot_gone || now > w->wall_gain)
-        harness_fail(__FILE__, __LINE__, "step %u: the vault clock went from %d to %d; %d gone by "
-                     "in this boot, since %d", w->steps, w->model.now, now, w->boot_gone,
-                     w->boot_now);
-    CHECK(model_apply(&w->model, &w->limits, RULES_ALL, &pass) == RESULT_OK);
-    CHECK(model_broken(&before, &pass, &w->model) == NULL);
-    CHECK(model_apply(&w->model, &w->limits, RULES_ALL, &sweep) == RESULT_OK);
-}
-
-/* ------------------------------------------------------------------ one step */
-
-/* What to do, how often, by whom, and what the code of a refusal is. */
-static const struct row {
-    unsigned weight;
-    bool on_object, by_so, by_user;
-    CK_RV (*run)(void);
-    CK_RV refused[RESULT_POLICY + 1];
-} rows[OP_COUNT] = {
-#define PROHIBITED                                                                                 \
-    {[RESULT_RETAINED] = CKR_ACTION_PROHIBITED, [RESULT_HELD] = CKR_ACTION_PROHIBITED,             \
-     [RESULT_LOCKED] = CKR_ACTION_PROHIBITED, [RESULT_DENIED] = CKR_ACTION_PROHIBITED,             \
-     [RESULT_STATE] = CKR_ACTION_PROHIBITED, [RESULT_POLICY] = CKR_ATTRIBUTE_VALUE_INVALID}
-    [OP_CREATE] = {120, true, false, true, do_create, {0}},
-    [OP_DELETE] = {200, true, true, true, do_destroy, PROHIBITED},
-    [OP_RECOVER] = {120, true, true, true, do_recover, PROHIBITED},
-    [OP_PURGE] = {80, true, true, true, do_destroy, PROHIBITED},
-    [OP_POSTPONE] = {40, true, true, true, do_postpone, PROHIBITED},
-    [OP_DISABLE] = {60, true, true, true, do_enable, PROHIBITED},
-    [OP_ENABLE] = {60, true, true, true, do_enable, PROHIBITED},
-    [OP_HOLD] = {15, true, true, true, do_hold, PROHIBITED},
-    [OP_RELEASE] = {60, true, true, true, do_hold, PROHIBITED},
-    [OP_LOCK] = {8, true, true, true, do_lock, PROHIBITED},
-    [OP_UNLOCK] = {40, true, true, true, do_lock, PROHIBITED},
-    [OP_RETENTION] = {10, false, true, false, do_policy, {0}},
-    [OP_PROTECT] = {1, false, true, false, do_policy, {0}},
-    [OP_UNPROTECT] = {5, false, true, false, do_policy, {[RESULT_POLICY] = CKR_ARGUMENTS_BAD}},
-    [OP_RECOVER_TO] = {6, false, true, false, do_policy, {0}},
-    [OP_DISABLE_FIRST] = {4, false, true, false, do_policy, {0}},
-    [OP_INIT] = {4, false, true, true, do_init,
-                 {[RESULT_LOCKED] = CKR_TOKEN_WRITE_PROTECTED}},
-    [OP_GENERATION_RECOVER] = {4, false, true, true, do_generation_recover,
-                               {[RESULT_GONE] = CKR_ARGUMENTS_BAD,
-                                [RESULT_LOCKED] = CKR_TOKEN_WRITE_PROTECTED}},
-    [OP_GENERATION_PURGE] = {3, false, true, true, do_generation_purge,
-                             {[RESULT_GONE] = CKR_ARGUMENTS_BAD,
-                              [RESULT_RETAINED] = CKR_ACTION_PROHIBITED,
-                              [RESULT_HELD] = CKR_ACTION_PROHIBITED}},
-    [OP_GENERATION_HOLD] = {1, false, true, true, do_generation_hold, {0}},
-    [OP_GENERATION_RELEASE] = {8, false, true, true, do_generation_hold, {0}},
-    [OP_SWEEP] = {10, false, true, true, do_sweep, {0}},
-    [OP_PASS] = {40, false, true, true, do_pass, {0}},
-    [OP_WALL] = {8, false, true, true, do_wall, {0}},
-    [OP_BOOT] = {3, false, true, true, do_boot, {0}},
-};
 
 static int32_t value_of(enum model_op op)
 {
-    static const int32_t spans[] = {1, HOUR, DAY, 3 * DAY, 7 * DAY, 8 * DAY, 30 * DAY};
-    int32_t span = spans[random_below(COUNT_OF(spans))];
-    if (op == OP_RETENTION)
+    int32_t span = span_random();
+    switch (op) {
+    case OP_RETENTION:
         return (int32_t)(7 + random_below(2) * random_below(84)) * DAY;
-    if (op == OP_RECOVER_TO || op == OP_DISABLE_FIRST)
+    case OP_RECOVER_TO:
+    case OP_DISABLE_FIRST:
+    case OP_RESERVE:
         return random_below(3) == 0;
-    if (op == OP_POSTPONE)
+    case OP_STRICT:
+    case OP_BACKUP:
+    case OP_BACKUP_ALL:
+        return random_below(2) == 0;
+    case OP_POSTPONE:
         return span * (int32_t)(1 + random_below(4));
-    if (op == OP_WALL || op == OP_BOOT)
+    case OP_WALL:
+    case OP_BOOT:
         return random_below(2) ? span : -span;
-    return span;
+    case OP_CREATE:
+    case OP_RENAME:
+        return (int32_t)random_below(NAMES);
+    case OP_LOCK:
+        return (int32_t)(1 + random_below(2));
+    case OP_GENERATION_LOCK:
+        return random_below(2) ? 0 : (int32_t)(1 + random_below(2));
+    case OP_APPROVALS:
+        return (random_below(2) ? 24 : 720) * HOUR;
+    case OP_USER_ADD:
+    case OP_USER_VERBS:
+        return (int32_t)verbs_random();
+    default:
+        return span;
+    }
 }
 
-static void choose(struct model_step *step)
+static unsigned other_of(enum model_op op)
 {
-    unsigned total = 0, at;
-    enum model_op op = 0;
+    if (op == OP_APPROVALS)
+        return random_below(4);
+    if (op == OP_ROTATE)
+        return random_below(w->limits.objects);
+    return random_below(op == OP_USER_ADD || op == OP_USER_REMOVE || op == OP_USER_VERBS
+                            ? MODEL_USERS : MODEL_BACKUPS);
+}
+
+static unsigned op_random(void)
+{
+    unsigned total = 0, at, op = 0;
+    if (w->model.rolled_back && random_below(6) == 0)
+        return OP_ACCEPT;
     for (unsigned i = 0; i < OP_COUNT; i++)
         total += rows[i].weight;
     for (at = random_below(total); at >= rows[op].weight; op++)
         at -= rows[op].weight;
-    *step = (struct model_step){.op = op, .value = value_of(op),
-                                .object = (uint8_t)random_below(w->limits.objects),
-                                .generation = (uint8_t)random_below(w->limits.generations)};
+    return op;
 }
+
+static bool is_slow(unsigned op)
+{
+    return op == OP_USER_ADD || op == OP_USER_REMOVE || op == OP_INIT ||
+           op == OP_GENERATION_RECOVER || op == OP_RESTORE || op == OP_REPLACE;
+}
+
+static void choose(struct script_step *s)
+{
+    unsigned op = op_random();
+    *s = (struct script_step){
+        .step = {.op = (uint8_t)op, .value = value_of(op), .other = (uint8_t)other_of(op),
+                 .object = (uint8_t)random_below(w->limits.objects),
+                 .generation = (uint8_t)random_below(w->limits.generations)},
+        .actor = rows[op].by_partner && partner_is() && random_below(5) == 0 ? PARTNER : SELF};
+    if (random_below(400) == 0)
+        s->kill_after = 1 + random_below(is_slow(op) ? 6000 : 600);
+}
+
+/* ------------------------------------------------------------------ which make sense */
 
 static bool room_for_generation(void)
 {
     for (unsigned i = 0; i < w->limits.generations; i++)
-        if (w->model.generations[i].state == MODEL_NONE)
+        if (w->model.store.generations[i].state == MODEL_NONE)
             return true;
     return false;
 }
 
-/* Steps that no call asks for, there is no handle to ask with; or that outgrow the model. */
-static bool is_moot(const struct model_step *step)
+/* A backup has an object that is to come back to this place. */
+static bool is_claimed(unsigned object)
 {
-    const struct model_object *o = &w->model.generations[w->model.live].objects[step->object];
+    for (unsigned i = 0; i < MODEL_BACKUPS; i++) {
+        const struct model_backup *b = &w->model.backups[i];
+        if (b->made && b->generation == w->model.store.live &&
+            b->items[object].state != MODEL_NONE && b->items[object].state != MODEL_PURGED)
+            return true;
+    }
+    return false;
+}
+
+static bool is_free(unsigned object)
+{
+    return live_model()->objects[object].state == MODEL_NONE && !is_claimed(object);
+}
+
+static bool object_moot(const struct model_step *step)
+{
+    const struct model_object *o = &live_model()->objects[step->object];
     bool deleted = o->state == MODEL_DELETED;
     bool live = o->state == MODEL_ACTIVE || o->state == MODEL_DISABLED;
-    const struct model_generation *g = &w->model.generations[step->generation];
-    if (w->role == MODEL_SO ? !rows[step->op].by_so : !rows[step->op].by_user)
+    /* Past its date and kept by a lock of the vault: what comes of it the unlocking decides. */
+    if (live_model()->lock != 0 && !o->hold && !live_model()->hold &&
+        model_object_past(&w->model.store, live_model(), o))
         return true;
-    if (step->op == OP_INIT)
-        return !room_for_generation();
-    if (step->op == OP_GENERATION_RECOVER || step->op == OP_GENERATION_PURGE)
-        return g->state != MODEL_DELETED;
-    if (step->op == OP_GENERATION_HOLD || step->op == OP_GENERATION_RELEASE)
-        return g->state != MODEL_DELETED && g->state != MODEL_ACTIVE;
-    if (!rows[step->op].on_object)
-        return false;
-    if (step->op == OP_CREATE)
-        return o->state != MODEL_NONE;
-    if (step->op == OP_RECOVER || step->op == OP_PURGE || step->op == OP_POSTPONE)
+    switch (step->op) {
+    case OP_CREATE:
+        return !is_free(step->object);
+    case OP_RECOVER:
+    case OP_PURGE:
+    case OP_POSTPONE:
         return !deleted;
-    return step->op == OP_DELETE ? !live : !live && !deleted;
+    case OP_DELETE:
+    case OP_RENAME:
+    case OP_LOCK:
+    case OP_UNLOCK:
+        return !live;
+    case OP_ROTATE:
+        return !live || !is_free(step->other);
+    default:
+        return !live && !deleted;
+    }
+}
+
+static bool generation_moot(const struct model_step *step)
+{
+    const struct model_generation *g = &w->model.store.generations[step->generation];
+    switch (step->op) {
+    case OP_INIT:
+        return !room_for_generation();
+    case OP_GENERATION_RECOVER:
+    case OP_GENERATION_PURGE:
+        return g->state != MODEL_DELETED;
+    case OP_GENERATION_HOLD:
+    case OP_GENERATION_RELEASE:
+    case OP_GENERATION_LOCK:
+        return g->state != MODEL_DELETED && g->state != MODEL_ACTIVE;
+    case OP_RESTORE:
+    case OP_REPLACE:
+        return !w->model.backups[step->other].made;
+    case OP_ROLLBACK:
+        return !w->model.copy.there;
+    default:
+        return false;
+    }
+}
+
+/* Steps that no call asks for, there is no handle to ask with; or that outgrow the model. */
+static bool is_moot(const struct script_step *s)
+{
+    const struct actor *actor = &w->actors[s->actor];
+    unsigned op = s->step.op;
+    if (s->actor == PARTNER && !partner_is())
+        return true;
+    if (actor->role == MODEL_SO ? !rows[op].by_so : !rows[op].by_user)
+        return true;
+    if (w->model.rolled_back ? (op > OP_ACCEPT || op == OP_COPY || op == OP_ROLLBACK ||
+                                op == OP_SWEEP || op == OP_INIT)
+                             : op == OP_ACCEPT)
+        return true;
+    return rows[op].on_object ? object_moot(&s->step) : generation_moot(&s->step);
+}
+
+/* ------------------------------------------------------------------ the model's places, again */
+
+/* An object is gone for good: what the backups and the copy have of it is, too. */
+static void object_forget(unsigned i, unsigned j)
+{
+    unsigned serial = w->now.serials[i][j];
+    for (unsigned b = 0; b < MODEL_BACKUPS; b++)
+        if (w->model.backups[b].made && w->backup_serials[b][j] == serial &&
+            w->model.backups[b].items[j].state != MODEL_NONE)
+            w->model.backups[b].items[j].state = MODEL_PURGED;
+    if (w->model.copy.there && w->copy.serials[i][j] == serial)
+        w->model.copy.generations[i].objects[j].state = MODEL_PURGED;
+    for (unsigned k = 0; k < MODEL_OBJECTS; k++) {
+        struct model_object *o = &w->model.store.generations[i].objects[k];
+        if (o->successor == j + 1)
+            o->successor = 0;
+        o = &w->model.copy.generations[i].objects[k];
+        if (o->successor == j + 1 && w->copy.serials[i][j] == serial)
+            o->successor = 0;
+        for (unsigned b = 0; b < MODEL_BACKUPS; b++)
+            if (w->model.backups[b].generation == i &&
+                w->model.backups[b].items[k].successor == j + 1)
+                w->model.backups[b].items[k].successor = 0;
+    }
+    w->now.serials[i][j] = 0;
+    w->now.ids[i][j][0] = '\0';
+    w->seen.of[i][j] = FATE_NEVER;
+}
+
+static void object_clear(struct model_object *o)
+{
+    memset(o, 0, sizeof(*o));
+    for (unsigned i = 0; i < MODEL_ROLES; i++)
+        o->approved[i] = o->asked[i] = MODEL_NEVER;
+}
+
+static void generation_forget(unsigned i)
+{
+    struct model_generation *g = &w->model.store.generations[i];
+    for (unsigned b = 0; b < MODEL_BACKUPS; b++)
+        if (w->model.backups[b].generation == i)
+            w->model.backups[b].generation = UINT8_MAX;
+    if (w->model.copy.there && w->copy.numbers[i] == w->now.numbers[i]) {
+        w->model.copy.there = w->model.copy.live != i;
+        w->model.copy.generations[i].state = MODEL_PURGED;
+    }
+    memset(g, 0, sizeof(*g));
+    for (unsigned j = 0; j < MODEL_OBJECTS; j++)
+        object_clear(&g->objects[j]);
+    w->now.numbers[i] = 0;
 }
 
 /* What is purged makes room for another; it was looked for, and is not there. */
 static void recycle(void)
 {
     for (unsigned i = 0; i < MODEL_GENERATIONS; i++) {
-        struct model_generation *g = &w->model.generations[i];
-        if (g->state == MODEL_PURGED) {
-            memset(g, 0, sizeof(*g));
-            w->numbers[i] = 0;
-            memset(w->serials[i], 0, sizeof(w->serials[i]));
-        }
+        struct model_generation *g = &w->model.store.generations[i];
         for (unsigned j = 0; j < MODEL_OBJECTS; j++)
-            if (g->objects[j].state == MODEL_PURGED) {
-                memset(&g->objects[j], 0, sizeof(g->objects[j]));
-                w->serials[i][j] = 0;
+            if (g->objects[j].state == MODEL_PURGED || g->state == MODEL_PURGED) {
+                object_forget(i, j);
+                object_clear(&g->objects[j]);
             }
+        if (g->state == MODEL_PURGED)
+            generation_forget(i);
     }
 }
 
-static void generation_learn(void)
+/* Backups of what the copy does not know: they stay where there is room for what is in them. */
+static void backups_rebind(void)
 {
-    struct RPV_GENERATION_INFO infos[32];
-    CK_ULONG n = COUNT_OF(infos);
-    OK(vendor->RPV_ListGenerations(w->h.slot, infos, &n));
-    w->numbers[w->model.live] = infos[0].ulGeneration;
+    for (unsigned b = 0; b < MODEL_BACKUPS; b++) {
+        struct model_backup *backup = &w->model.backups[b];
+        unsigned i = backup->generation;
+        if (w->backup_births[b] > w->copy.last_birth)
+            backup->made = false;
+        for (unsigned j = 0; backup->made && i < MODEL_GENERATIONS && j < MODEL_OBJECTS; j++) {
+            bool in = backup->items[j].state != MODEL_NONE &&
+                      backup->items[j].state != MODEL_PURGED;
+            unsigned serial = w->now.serials[i][j];
+            if (!in || serial == w->backup_serials[b][j])
+                continue;
+            if (serial != 0)
+                backup->made = false;
+        }
+    }
 }
 
-static void world_check(void)
+/* What a restore has made is known by the id that it had. */
+static void restored_bind(unsigned backup)
 {
-    const char *why = world_differs(&w->model);
-    if (why != NULL)
-        fail_step("the world is", why, "what the model says");
+    uint8_t live = w->model.store.live;
+    for (unsigned j = 0; j < MODEL_OBJECTS; j++) {
+        if (live_model()->objects[j].state == MODEL_NONE || w->now.serials[live][j] != 0)
+            continue;
+        w->now.serials[live][j] = w->backup_serials[backup][j];
+        memcpy(w->now.ids[live][j], w->backup_ids[backup][j], 33);
+        memset(w->now.blocks[live][j], 0, 16);
+    }
 }
+
+/* ------------------------------------------------------------------ one step */
 
 static void kill_self(int signal)
 {
@@ -571,96 +351,296 @@ static void kill_self(int signal)
     kill(getpid(), SIGKILL);
 }
 
-/* One step in 400 is not survived. Not those that move the clock: that is the test's to finish. */
-static void crash_prepare(enum model_op op)
+/* Not those that move the clock or the files, they are the test's to finish; nor the noting of an
+ * approval, which leaves nothing to see. */
+void crash_prepare(void)
 {
-    if (op >= OP_PASS || random_below(400) != 0)
+    const struct script_step *s = &w->script[w->steps - 1];
+    if (s->kill_after == 0 || w->step.op >= OP_COPY || w->expected == RESULT_PENDING)
         return;
     signal(SIGALRM, kill_self);
-    const struct itimerval soon = {.it_value = {.tv_usec = 1 + (long)random_below(600)}};
+    const struct itimerval soon = {.it_value = {.tv_usec = (long)s->kill_after}};
     w->crashes++;
-    setitimer(ITIMER_REAL, &soon, NULL);
     w->in_flight = true;
+    setitimer(ITIMER_REAL, &soon, NULL);
 }
 
-static void answer_check(CK_RV rv, enum model_result expected)
+static bool refusal_fits(CK_RV rv)
 {
+    static const CK_RV voids[] = {CKR_USER_NOT_LOGGED_IN, CKR_OBJECT_HANDLE_INVALID,
+                                  CKR_KEY_HANDLE_INVALID, CKR_ACTION_PROHIBITED};
     const struct row *row = &rows[w->step.op];
-    CK_RV wanted = expected == RESULT_OK ? CKR_OK : row->refused[expected];
-    if (expected != RESULT_OK && wanted == CKR_OK)
-        fail_step("the model has no code for", model_result_name(expected), "anything");
-    if (rv != wanted)
-        fail_step(model_result_name(expected), ckr_name(rv), ckr_name(wanted));
+    if (w->model.rolled_back)
+        return rv != CKR_OK;
+    if (w->expected != RESULT_VOID)
+        return rv == row->refused[w->expected] && rv != CKR_OK;
+    for (unsigned i = 0; i < COUNT_OF(voids); i++)
+        if (rv == voids[i])
+            return true;
+    return false;
 }
 
-static void step_do(const struct model_step *step)
+static void answer_check(CK_RV rv)
 {
-    enum model_result expected;
+    char reason[200];
+    if (w->expected == RESULT_OK ? rv != CKR_OK : !refusal_fits(rv)) {
+        vendor->RPV_GetLastReason(reason, sizeof(reason));
+        note("# the module's reason: %s\n", reason);
+        fail_step(model_result_name(w->expected), ckr_name(rv),
+                  w->expected == RESULT_OK ? "CKR_OK"
+                                           : ckr_name(rows[w->step.op].refused[w->expected]));
+    }
+    if (w->expected != RESULT_PENDING || w->actor == PARTNER)
+        return;
+    OK(vendor->RPV_GetLastReason(reason, sizeof(reason)));
+    if (strstr(reason, "approval") == NULL)
+        fail_step("the reason", reason, "that the approval is on record");
+}
+
+/* Logins of who was removed are void at the next call. */
+static void voids_check(void)
+{
+    if (w->step.op != OP_USER_REMOVE || w->expected != RESULT_OK)
+        return;
+    for (unsigned i = 0; i < ACTORS; i++)
+        if (w->actors[i].role == MODEL_NAMED + w->step.other && (i == SELF || partner_is()) &&
+            !w->actors[i].voided) {
+            w->actors[i].voided = true;
+            if (i == SELF)
+                check_void();
+            else
+                partner_check_void();
+        }
+    if (w->actors[SELF].voided)
+        role_change(role_random());
+}
+
+/* What was seen before, and what is seen now. */
+static void promise_check(const struct model *before, const struct model_fates *had)
+{
+    struct model_fates says;
+    const char *why;
+    world_look(&w->model, &w->seen);
+    why = model_promise(before, had, &w->step, &w->model, &w->seen);
+    if (why != NULL)
+        fail_step("in the module", why, "the promise kept");
+    model_fates(&w->model, &says);
+    for (unsigned j = 0; j < MODEL_OBJECTS; j++) {
+        uint8_t live = w->model.store.live;
+        bool is = w->seen.of[live][j] == FATE_HAD, should = says.of[live][j] == FATE_HAD;
+        if (is != should)
+            fail_step("an object is", is ? "there" : "gone", should ? "there" : "gone");
+    }
+}
+
+static void step_bind(CK_RV rv)
+{
+    unsigned object = w->step.op == OP_ROTATE ? w->step.other : w->step.object;
+    if ((w->step.op == OP_CREATE || w->step.op == OP_ROTATE) && rv != CKR_OK)
+        w->now.serials[w->model.store.live][object] = 0;
+    if (w->step.op == OP_INIT && rv == CKR_OK)
+        generation_learn();
+    if ((w->step.op == OP_RESTORE || w->step.op == OP_REPLACE) && rv == CKR_OK)
+        restored_bind(w->step.other);
+    if (w->step.op == OP_ROLLBACK)
+        backups_rebind();
+}
+
+static void object_check(void)
+{
+    if (!rows[w->step.op].on_object ||
+        w->now.serials[w->model.store.live][w->step.object] == 0)
+        return;
+    const char *why = object_differs(&w->model, w->step.object);
+    if (why != NULL)
+        fail_step("the object is", why, "what the model says");
+    check_use(w->step.object);
+}
+
+static void step_count(void)
+{
+    w->counts[w->step.op]++;
+    w->done[w->step.op] += w->expected == RESULT_OK || w->expected == RESULT_PENDING ? 1 : 0;
+    w->refused[w->step.op] += w->expected > RESULT_PENDING ? 1 : 0;
+    w->results[w->expected]++;
+    w->by_partner += w->actor == PARTNER ? 1 : 0;
+}
+
+static void step_do(const struct script_step *s)
+{
+    struct model before = w->model;
+    struct model_fates had = w->seen;
     const char *broken;
-    w->step = *step;
+    w->step = s->step;
+    w->actor = s->actor;
     w->after = w->model;
-    expected = step->op < OP_PASS ? model_apply(&w->after, &w->limits, RULES_ALL, step)
-                                  : RESULT_OK;
-    broken = model_broken(&w->model, step, &w->after);
+    w->expected = s->step.op < OP_PASS ? model_apply(&w->after, &w->limits, RULES_ALL, &s->step)
+                                       : RESULT_OK;
+    broken = model_broken(&w->model, &s->step, &w->after);
     if (broken != NULL)
         fail_step("the model", broken, "the promise kept");
-    w->counts[step->op]++;
-    w->done[step->op] += expected == RESULT_OK;
-    crash_prepare(step->op);
-    CK_RV rv = rows[step->op].run();
-    if (w->in_flight)
-        kill(getpid(), SIGKILL);   /* later than meant, but it is announced */
-    answer_check(rv, expected);
+    step_count();
+    CK_RV rv = run_step();
+    answer_check(rv);
     w->model = w->after;
-    if (step->op == OP_INIT)
-        generation_learn();
+    step_bind(rv);
     clock_check();
-    if (rows[step->op].on_object && w->serials[w->model.live][step->object] != 0) {
-        const char *why = object_differs(&w->model, step->object);
-        if (why != NULL)
-            fail_step("the object is", why, "what the model says");
-        check_use(step->object);
+    voids_check();
+    promise_check(&before, &had);
+    object_check();
+}
+
+/* ------------------------------------------------------------------ the walk */
+
+/* The object that the process had just made when it was killed, if it had. */
+static void settle_new(void)
+{
+    unsigned object = w->step.op == OP_ROTATE ? w->step.other : w->step.object;
+    uint8_t live = w->model.store.live;
+    char id[33];
+    if (w->step.op != OP_CREATE && w->step.op != OP_ROTATE)
+        return;
+    if (w->now.ids[live][object][0] == '\0' && stranger_find(id))
+        memcpy(w->now.ids[live][object], id, 33);
+    if (w->now.ids[live][object][0] == '\0')
+        w->now.serials[live][object] = 0;
+    memset(w->now.blocks[live][object], 0, 16);
+}
+
+static bool is_after(void)
+{
+    unsigned object = w->step.op == OP_ROTATE ? w->step.other : w->step.object;
+    if (w->step.op == OP_CREATE || w->step.op == OP_ROTATE)
+        return w->now.serials[w->model.store.live][object] != 0;
+    if (w->step.op == OP_RESTORE || w->step.op == OP_REPLACE) {
+        struct binding before = w->now;
+        struct model model = w->model;
+        w->model = w->after;
+        restored_bind(w->step.other);
+        if (world_differs(&w->after) == NULL)
+            return true;
+        w->now = before;
+        w->model = model;
+        return false;
     }
+    return w->step.op != OP_BACKUP && w->step.op != OP_BACKUP_ALL &&
+           world_differs(&w->model) != NULL;
 }
 
 static void settle_crash(void)
 {
-    if (w->in_flight && world_differs(&w->model) != NULL) {
-        w->model = w->after;
-        if (w->step.op == OP_INIT)
-            generation_learn();
+    struct model before = w->model;
+    struct model_fates had = w->seen;
+    if (w->in_flight) {
+        settle_new();
+        if (is_after()) {
+            w->model = w->after;
+            if (w->step.op == OP_INIT)
+                generation_learn();
+        }
     }
     w->in_flight = false;
     world_check();
+    if (w->steps > 0)
+        promise_check(&before, &had);
+    else
+        world_look(&w->model, &w->seen);
+}
+
+/* After a crash nobody is logged in, and who was may have been removed. */
+static void actors_reset(void)
+{
+    w->actors[SELF] = (struct actor){.role = MODEL_USER};
+    w->actors[PARTNER] = (struct actor){.role = MODEL_USER};
+    w->after = w->in_flight ? w->after : w->model;
+}
+
+/* By the script, or at random and then noted in it. False: it is done. */
+static bool step_next(struct script_step *ret_step)
+{
+    if (w->replaying) {
+        if (w->steps >= w->script_len)
+            return false;
+        *ret_step = w->script[w->steps];
+        return true;
+    }
+    if (w->steps >= w->wanted)
+        return false;
+    choose(ret_step);
+    return true;
+}
+
+static void others_change(void)
+{
+    if (w->model.rolled_back)
+        return;
+    if (random_below(60) == 0)
+        role_change(role_random());
+    if (partner_is() ? random_below(100) == 0 : random_below(150) == 0) {
+        partner_stop();
+        if (live_model()->lock < 2)
+            partner_start(role_random());
+    }
+}
+
+static bool role_is(unsigned role)
+{
+    return role < MODEL_NAMED || live_model()->users[role - MODEL_NAMED] != 0;
+}
+
+/* Whose step the script says it was, if there is still such a one. */
+static bool others_follow(const struct script_step *s)
+{
+    const struct actor *actor = &w->actors[s->actor];
+    bool there = s->actor == SELF || partner_is();
+    if (there && actor->role == s->step.role && actor->voided == s->step.stale)
+        return true;
+    if (w->model.rolled_back || s->step.stale || !role_is(s->step.role) || live_model()->lock > 1)
+        return false;
+    if (s->actor == SELF) {
+        role_change(s->step.role);
+    } else {
+        partner_stop();
+        partner_start(s->step.role);
+    }
+    return true;
 }
 
 static int walk(void *ctx)
 {
+    struct script_step s;
     (void)ctx;
+    actors_reset();
     module_open();
     settle_crash();
-    while (w->steps < w->wanted) {
-        struct model_step step;
+    while (step_next(&s)) {
         recycle();
-        choose(&step);
-        if (random_below(60) == 0)
-            role_change();
-        /* that one takes the SO's PIN, whoever is logged in */
-        step.role = step.op == OP_GENERATION_PURGE ? MODEL_SO : w->role;
-        if (is_moot(&step))
+        if (!w->replaying)
+            others_change();
+        else if (!others_follow(&s)) {
+            w->steps++;
             continue;
-        w->steps++;
-        step_do(&step);
-        if (w->steps % 64 == 0 || !rows[step.op].on_object)
+        }
+        s.step.role = w->actors[s.actor].role;
+        s.step.stale = w->actors[s.actor].voided;
+        if (is_moot(&s)) {
+            w->steps += w->replaying ? 1 : 0;
+            continue;
+        }
+        w->script[w->steps++] = s;
+        step_do(&s);
+        if (w->steps % 64 == 0 || !rows[s.step.op].on_object)
             world_check();
     }
     world_check();
-    promise_audit(&w->h);
+    partner_stop();
+    if (!w->model.rolled_back)
+        promise_audit(&w->h);
     harness_unload(&w->h);
     return 0;
 }
 
-/* ------------------------------------------------------------------ the test */
+/* ------------------------------------------------------------------ one store */
 
 static int make_token(void *ctx)
 {
@@ -671,47 +651,120 @@ static int make_token(void *ctx)
     OK(vendor->RPV_GetStoreInfo(&info));
     w->base = (int64_t)info.now;
     generation_learn();
+    tick_make();
     harness_unload(&w->h);
     return 0;
 }
 
-static void clock_make(void)
-{
-    char path[300];
-    int fd;
-    snprintf(path, sizeof(path), "%s/clock", w->h.dir);
-    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
-    CHECK(fd >= 0 && ftruncate(fd, sizeof(*test_clock)) == 0);
-    test_clock = mmap(NULL, sizeof(*test_clock), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-    CHECK(test_clock != MAP_FAILED);
-    close(fd);
-    *test_clock = (struct test_clock){.wall = 1700000000, .boot = 1000, .boot_id = {1}};
-    setenv("REPRIEVE_TEST_CLOCK", path, 1);
-}
-
-static void one_store(uint64_t seed, bool protection, unsigned steps)
+static void world_make(uint64_t seed, bool protection)
 {
     struct model_policy policy = {.retention = 90 * DAY, .protection = protection,
+                                  .window = 24 * HOUR,
                                   .protected_since = protection ? MODEL_FROM_START : 0};
-    memset(w, 0, sizeof(*w));
+    memset(w, 0, offsetof(struct world, script));
     w->limits = (struct model_limits){MODEL_GENERATIONS, MODEL_OBJECTS, 3 * DAY};
     model_init(&w->model, &policy);
     w->random = seed * 0x9e3779b97f4a7c15u + 1;
+}
+
+static bool one_store(uint64_t seed, unsigned steps)
+{
+    bool protection = seed % 4 == 0;
+    int status = 128 + SIGKILL;
+    world_make(seed, protection);
     w->wanted = steps;
     harness_init(&w->h, protection ? NULL : "purge_protection = no\n");
     clock_make();
     CHECK(fork_run(make_token, NULL) == 0);
-    for (int status = 128 + SIGKILL; status != 0;) {
+    while (status == 128 + SIGKILL)
         status = fork_run(walk, NULL);
-        if (status != 0 && status != 128 + SIGKILL)
-            harness_fail(__FILE__, __LINE__, "with REPRIEVE_SEED=%llu", (unsigned long long)seed);
-    }
     munmap(test_clock, sizeof(*test_clock));
+    w->h.dl = NULL;              /* of a process that is gone */
     harness_done(&w->h);
+    return status == 0;
+}
+
+/* ------------------------------------------------------------------ a shorter one */
+
+/* Without the steps from `at` on, n of them: does it still fail? */
+static bool fails_without(uint64_t seed, struct script_step *script, unsigned *len, unsigned at,
+                          unsigned n)
+{
+    unsigned rest = *len - at - n;
+    memcpy(w->script, script, at * sizeof(*script));
+    memcpy(w->script + at, script + at + n, rest * sizeof(*script));
+    w->script_len = at + rest;
+    if (one_store(seed, 0))
+        return false;
+    *len = at + rest < w->steps ? at + rest : w->steps;
+    memcpy(script, w->script, *len * sizeof(*script));
+    return true;
+}
+
+#define SHRINK_SECONDS 90
+
+static void shrink(uint64_t seed)
+{
+    static struct script_step script[STEPS_MAX];
+    unsigned len = w->steps;
+    time_t until = time(NULL) + SHRINK_SECONDS;
+    memcpy(script, w->script, len * sizeof(*script));
+    w->replaying = w->quiet = true;
+    for (unsigned n = len / 2; n > 0; n /= 2)
+        for (unsigned at = 0; at + n <= len && time(NULL) < until;)
+            at += fails_without(seed, script, &len, at, n) ? 0 : n;
+    w->quiet = false;
+    print_message("# still failing, after %u steps:\n", len);
+    fails_without(seed, script, &len, len, 0);
+    for (unsigned i = 0; i < len; i++) {
+        char text[200];
+        step_text(&script[i], text, sizeof(text));
+        print_message("#     %s\n", text);
+    }
+    w->replaying = false;
+}
+
+/* ------------------------------------------------------------------ the test */
+
+struct tally {
+    unsigned steps, crashes, looks, by_partner, voids;
+    unsigned counts[OP_COUNT], done[OP_COUNT], refused[OP_COUNT], results[RESULT_COUNT];
+};
+
+static void tally_add(struct tally *tally)
+{
+    tally->steps += w->steps;
+    tally->crashes += w->crashes;
+    tally->looks += w->looks;
+    tally->by_partner += w->by_partner;
+    tally->voids += w->voids;
+    for (unsigned i = 0; i < OP_COUNT; i++) {
+        tally->counts[i] += w->counts[i];
+        tally->done[i] += w->done[i];
+        tally->refused[i] += w->refused[i];
+    }
+    for (unsigned i = 0; i < RESULT_COUNT; i++)
+        tally->results[i] += w->results[i];
+}
+
+static void tally_print(const struct tally *t)
+{
+    print_message("# %u steps, %u by the second process, %u killed in one; the promise looked at "
+                  "%u times; %u logins void\n", t->steps, t->by_partner, t->crashes, t->looks,
+                  t->voids);
+    for (unsigned i = 0; i < OP_COUNT; i++)
+        if (rows[i].run != NULL)
+            print_message("# %s: %u done, %u refused\n", model_op_name(i), t->done[i],
+                          t->refused[i]);
+    for (unsigned i = 0; i < RESULT_COUNT; i++)
+        print_message("# %u times %s\n", t->results[i], model_result_name(i));
 }
 
 static unsigned stores_wanted(void)
 {
+    const char *asked = getenv("REPRIEVE_STORES");
+    if (asked != NULL)
+        return (unsigned)strtoul(asked, NULL, 10);
     if (getenv("REPRIEVE_LONG") != NULL)
         return 600;
     return getenv("REPRIEVE_VARIANT") != NULL ? 1 : 20;
@@ -720,12 +773,23 @@ static unsigned stores_wanted(void)
 static unsigned steps_wanted(void)
 {
     const char *variant = getenv("REPRIEVE_VARIANT");
-    return variant != NULL && strcmp(variant, "valgrind") == 0 ? STEPS / 5 : STEPS;
+    return variant != NULL && strcmp(variant, "valgrind") == 0 ? STEPS_MAX / 5 : STEPS_MAX;
+}
+
+/* In as many steps as there usually are nothing is left untried. */
+static void all_were_tried(const struct tally *t)
+{
+    for (unsigned i = 0; i < OP_COUNT && t->steps >= 100000; i++)
+        if (rows[i].run != NULL && t->done[i] == 0)
+            fail_msg("%s never succeeded", model_op_name(i));
+    for (unsigned i = 0; i < RESULT_COUNT && t->steps >= 100000; i++)
+        if (t->results[i] == 0)
+            fail_msg("nothing ever was: %s", model_result_name(i));
 }
 
 static void random_walks(void **state)
 {
-    unsigned counts[OP_COUNT] = {0}, done[OP_COUNT] = {0}, steps = 0, crashes = 0;
+    struct tally tally = {0};
     const char *asked = getenv("REPRIEVE_SEED");
     uint64_t seed = asked ? strtoull(asked, NULL, 10) : (uint64_t)time(NULL) << 10;
     (void)state;
@@ -733,18 +797,15 @@ static void random_walks(void **state)
     CHECK(w != MAP_FAILED);
     print_message("# seed %llu\n", (unsigned long long)seed);
     for (unsigned i = 0; i < (asked ? 1 : stores_wanted()); i++) {
-        one_store(seed + i, (seed + i) % 4 == 0, steps_wanted());
-        steps += w->steps;
-        crashes += w->crashes;
-        for (unsigned op = 0; op < OP_COUNT; op++) {
-            counts[op] += w->counts[op];
-            done[op] += w->done[op];
-        }
+        bool kept = one_store(seed + i, steps_wanted());
+        if (!kept)
+            shrink(seed + i);
+        if (!kept)
+            fail_msg("with REPRIEVE_SEED=%llu", (unsigned long long)(seed + i));
+        tally_add(&tally);
     }
-    print_message("# %u steps, %u processes killed in one\n", steps, crashes);
-    for (unsigned op = 0; op < OP_COUNT; op++)
-        if (counts[op] > 0)
-            print_message("# %u times %s, %u done\n", counts[op], model_op_name(op), done[op]);
+    tally_print(&tally);
+    all_were_tried(&tally);
     munmap(w, sizeof(*w));
 }
 

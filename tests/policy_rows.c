@@ -197,6 +197,17 @@ static CK_RV probe_newest(bool on)
     return rv;
 }
 
+/* The events, as who is logged in sees them: the user has not the verb audit. */
+static CK_RV probe_private_audit(bool on)
+{
+    struct RPV_AUDIT_RECORD record;
+    const struct RPV_AUDIT_QUERY query = {.slotID = world.h.slot};
+    CK_ULONG n = 1;
+    unsigned long long next;
+    (void)on;
+    return told(world.rpv->RPV_QueryAudit(&query, &record, &n, &next));
+}
+
 /* Three uses: one record that says three, or three. The log has them when the session ends. */
 static CK_RV probe_audit_use(bool on)
 {
@@ -313,6 +324,8 @@ const struct policy_row POLICY_ROWS[] = {
     SWITCH("tombstone_labels", bTombstoneLabels, .probe = probe_tombstone),
     SWITCH("newest_only", bNewestOnly, .probe = probe_newest,
            .refusal = CKR_KEY_FUNCTION_NOT_PERMITTED, .reason = "newest_only"),
+    SWITCH("private_audit", bPrivateAudit, .probe = probe_private_audit,
+           .refusal = CKR_ACTION_PROHIBITED, .reason = "verb audit"),
     NUMBER("audit_use", ulAuditUse, 0, 1, "each", BELOW_0, 2, "from 0 to 1",
            .probe = probe_audit_use),
     NUMBER("purge_approvals", ulPurgeApprovals, 0, 2, "2", BELOW_0, 7, "from 0 to 6",

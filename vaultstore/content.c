@@ -105,7 +105,7 @@ int content_past_due(struct vs_store *store, struct kv_txn *txn, const struct cl
 {
     bool held;
 
-    if (g->purge_at > generation_now(clock, g)) {
+    if (g->lock != 0 || g->purge_at > generation_now(clock, g)) {
         *ret_due = false;
         return VS_OK;
     }

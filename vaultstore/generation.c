@@ -54,6 +54,8 @@ int vs_vault_set_policy(struct vs_store *store, struct vs_login *login,
     if (login == NULL || !(vs_login_verbs(login) & VS_VERB_POLICY))
         return VS_DENIED;
     VS_TRY(policy_check(policy));
+    if (policy->clock_strict)
+        VS_TRY(sweep_due(store));
     return store_result(store, __func__, commit_run(store, policy_run, &set));
 }
 
@@ -223,6 +225,7 @@ static int generation_recover(struct vs_store *store, struct generation_change *
     VS_TRY(deleted_check(store, change->vault, change->number));
     VS_TRY(pin_check(store, change->vault, change->number, change->role, pin, pin_len,
                      &vault_key));
+    VS_TRY(sweep_due(store));
     return commit_run(store, recover_run, change);
 }
 
@@ -329,13 +332,11 @@ int vs_generation_hold(struct vs_store *store, struct vs_login *login, uint32_t 
 {
     struct generation_govern govern = {.login = login, .number = generation,
                                        .verb = VS_VERB_HOLD, .hold = hold};
-    size_t swept;
 
     if (login == NULL)
         return VS_DENIED;
-    /* What is due already goes first, or the hold would bring back what was gone. */
     if (hold)
-        VS_TRY(vs_sweep(store, SIZE_MAX, &swept));
+        VS_TRY(sweep_due(store));
     return store_result(store, __func__, commit_run(store, govern_run, &govern));
 }
 
@@ -349,5 +350,7 @@ int vs_generation_lock(struct vs_store *store, struct vs_login *login, uint32_t 
         return VS_DENIED;
     if (lock > GENERATION_READ_ONLY)
         return VS_POLICY;
+    if (lock != 0)
+        VS_TRY(sweep_due(store));
     return store_result(store, __func__, commit_run(store, govern_run, &govern));
 }

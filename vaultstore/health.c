@@ -1,5 +1,4 @@
-/* health.c: a look at the whole store, and what the SO may do about an older copy. */
-#include <inttypes.h>
+/* health.c: a look at the whole store. */
 #include <stdio.h>
 
 #include "audit.h"
@@ -119,67 +118,4 @@ int vs_store_health(struct vs_store *store, struct vs_health *ret_health)
     health.audit_bad = chain.bad;
     *ret_health = health;
     return VS_OK;
-}
-
-/* ------------------------------------------------------------------ accepting */
-
-struct acceptance { uint32_t vault; uint64_t head; struct store_state state; };
-
-static int acceptance_run(struct commit_txn *txn, void *ctx)
-{
-    struct acceptance *a = ctx;
-    char detail[96];
-    struct audit_entry entry = {.vault = a->vault, .operation = "RollbackFound",
-                                .principal = role_name(VS_ROLE_SO), .detail = detail};
-
-    snprintf(detail, sizeof(detail), "the log ended at %" PRIu64 ", host.head knew %" PRIu64,
-             txn->state.audit_seq, a->head);
-    VS_TRY(audit_append(txn, &entry));
-    entry.operation = "RollbackAccept";
-    VS_TRY(audit_append(txn, &entry));
-    a->state = txn->state;
-    return VS_OK;
-}
-
-/* Changes nothing: processes look again at what they know of the vault. */
-static int touch_run(struct commit_txn *txn, void *ctx)
-{
-    const uint32_t *number = ctx;
-    struct vault vault;
-
-    VS_TRY(vault_get(txn->store, txn->kv, *number, &vault));
-    return vault_put(txn, &vault);
-}
-
-/*
- * The events are in the log before the mark gives way: what is accepted is on record. A crash in
- * between leaves the store protected, with two more events.
- */
-static int rollback_accept(struct vs_store *store, uint32_t vault, const uint8_t *pin,
-                           size_t pin_len)
-{
-    AUTO(secret_key) struct secret_key vault_key;
-    struct acceptance a = {.vault = vault};
-    struct generation live;
-    struct log_mark mark = {.seq = 0};
-    int status;
-
-    if (!atomic_load(&store->head.protects))
-        return VS_WRONG_STATE;
-    VS_TRY(live_read(store, vault, &live));
-    VS_TRY(pin_check(store, vault, live.number, VS_ROLE_SO, pin, pin_len, &vault_key));
-    status = head_read(store, &mark);
-    if (status != VS_NOT_FOUND)
-        VS_TRY(status);
-    a.head = mark.seq;
-    VS_TRY(commit_run_always(store, acceptance_run, &a));
-    VS_TRY(head_accept(store, &a.state));
-    (void)store_result(store, __func__, commit_run(store, touch_run, &vault));
-    return purge_finish(store);
-}
-
-
-int vs_rollback_accept(struct vs_store *store, uint32_t vault, const uint8_t *pin, size_t pin_len)
-{
-    return store_result(store, __func__, rollback_accept(store, vault, pin, pin_len));
 }

@@ -210,6 +210,11 @@ int keyslots_read(struct keyslots *slots, uint64_t slot, uint8_t ret_secret[KEYS
     return status;
 }
 
+int keyslots_end(struct keyslots *slots, uint64_t *ret_n)
+{
+    return slots_in_file(slots, ret_n);
+}
+
 int keyslots_wipe(struct keyslots *slots, const uint64_t *slot, size_t n)
 {
     uint64_t present;

@@ -17,6 +17,8 @@ VS_MUST_USE int keyslots_prepare(struct keyslots *slots, uint64_t slot);
 /* VS_NOT_FOUND when the slot is wiped; VS_E_CORRUPT past the end. */
 VS_MUST_USE int keyslots_read(struct keyslots *slots, uint64_t slot,
                               uint8_t ret_secret[KEYSLOT_SIZE]);
+/* How many there are in the file: no slot from there on was ever used. */
+VS_MUST_USE int keyslots_end(struct keyslots *slots, uint64_t *ret_n);
 /* Overwrites n slots and syncs once; idempotent; does not need the writer lock. */
 VS_MUST_USE int keyslots_wipe(struct keyslots *slots, const uint64_t *slot, size_t n);
 #endif

@@ -163,7 +163,7 @@ static int judge(struct restore *r, struct kv_txn *txn, const struct generation 
     VS_TRY(status);
     if (ret_former->header.generation != live->number)
         return VS_WRONG_STATE;
-    if (!live->hold && object_past_due(&ret_former->header,
+    if (!live->hold && live->lock == 0 && object_past_due(&ret_former->header,
                                        object_now(clock, &live->policy, &ret_former->header)))
         return VS_NOT_FOUND;
     *ret_exists = true;

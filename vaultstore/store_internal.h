@@ -332,6 +332,9 @@ VS_MUST_USE int pin_check(struct vs_store *store, uint32_t vault, uint32_t gener
                           enum vs_role role, const uint8_t *pin, size_t pin_len,
                           struct secret_key *ret_vault_key);
 
-/* sweep.c: a small sweep now and then, after a change; its faults are traced only. */
+/* sweep.c: all that is due, before a change that would keep it, or would bring back what every
+ * reader has seen as gone: a hold, a lock, the strict clock, another live generation. */
+VS_MUST_USE int sweep_due(struct vs_store *store);
+/* A small sweep now and then, after a change; its faults are traced only. */
 void sweep_in_passing(struct vs_store *store);
 #endif

@@ -201,6 +201,13 @@ int vs_sweep(struct vs_store *store, size_t limit, size_t *ret_purged)
     return store_result(store, __func__, sweep_all(store, limit, SIZE_MAX, ret_purged));
 }
 
+int sweep_due(struct vs_store *store)
+{
+    size_t purged;
+
+    return vs_sweep(store, SIZE_MAX, &purged);
+}
+
 void sweep_in_passing(struct vs_store *store)
 {
     int64_t now = store->time.boot(store->time.ctx);

@@ -561,8 +561,10 @@ static int init_attempt(struct vs_store *store, struct vault_init *init, const u
 
     VS_TRY(init_look(store, init, &former, &policy));
     init->former = former.number;
-    if (init->former != 0)
+    if (init->former != 0) {
         VS_TRY(pin_check(store, init->vault, init->former, VS_ROLE_SO, pin, pin_len, &former_key));
+        VS_TRY(sweep_due(store));
+    }
     VS_TRY(pin_stretch(store, pin, pin_len, policy.scrypt_log_n, &init->pin_key));
     return commit_run(store, init_run, init);
 }
