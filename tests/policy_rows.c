@@ -330,9 +330,9 @@ const struct policy_row POLICY_ROWS[] = {
            .probe = probe_audit_use),
     NUMBER("purge_approvals", ulPurgeApprovals, 0, 2, "2", BELOW_0, 7, "from 0 to 6",
            .probe = probe_approvals, .refusal = CKR_ACTION_PROHIBITED,
-           .reason = "purge_approvals"),
+           .reason = "approval noted"),
     NUMBER("approval_hours", ulApprovalHours, 24, 1, "1", BELOW_0, 721, "from 0 to 720",
-           .probe = probe_hours, .refusal = CKR_ACTION_PROHIBITED, .reason = "purge_approvals",
+           .probe = probe_hours, .refusal = CKR_ACTION_PROHIBITED, .reason = "approval noted",
            .conf = "purge_approvals = 2\n", .clock = true),
 };
 const size_t POLICY_ROWS_COUNT = COUNT_OF(POLICY_ROWS);

@@ -431,8 +431,10 @@ static void backup_to(struct fixture *f, int fd)
 {
     const struct vs_backup ask = {.fd = fd};
     uint64_t n;
+    bool marked;
 
-    assert_ok(vs_backup(f->store, 0, f->user, &ask, &n));
+    assert_ok(vs_backup(f->store, 0, f->user, &ask, &n, &marked));
+    assert_true(marked);
     assert_true(n > 0);
 }
 

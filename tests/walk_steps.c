@@ -307,7 +307,7 @@ static CK_RV do_restore(void)
     [RESULT_STATE] = CKR_ACTION_PROHIBITED, [RESULT_POLICY] = CKR_ATTRIBUTE_VALUE_INVALID,         \
     [RESULT_PENDING] = CKR_ACTION_PROHIBITED, [RESULT_NAME] = CKR_TEMPLATE_INCONSISTENT
 #define OF_POLICY                                                                                  \
-    [RESULT_DENIED] = CKR_USER_NOT_LOGGED_IN, [RESULT_LOCKED] = CKR_TOKEN_WRITE_PROTECTED,         \
+    [RESULT_DENIED] = CKR_ACTION_PROHIBITED, [RESULT_LOCKED] = CKR_TOKEN_WRITE_PROTECTED,         \
     [RESULT_POLICY] = CKR_ARGUMENTS_BAD
 #define OF_USER                                                                                    \
     [RESULT_DENIED] = CKR_ACTION_PROHIBITED, [RESULT_LOCKED] = CKR_TOKEN_WRITE_PROTECTED,          \

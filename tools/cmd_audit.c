@@ -130,11 +130,9 @@ static enum outcome audit_verify(struct run *run)
     unsigned long long events = 0;
     unsigned long long bad = 0;
     json_t *document = NULL;
-    enum outcome outcome = run_login_if_told(run);
-
-    if (outcome == OUTCOME_OK)
-        outcome = client_check(client, "RPV_VerifyAudit",
-                               client->rpv->RPV_VerifyAudit(&events, &bad));
+    /* no login: whether the chain is whole is nobody's secret */
+    enum outcome outcome = client_check(client, "RPV_VerifyAudit",
+                                        client->rpv->RPV_VerifyAudit(&events, &bad));
     if (outcome != OUTCOME_OK)
         return outcome;
     if (bad != 0) {
