@@ -484,6 +484,30 @@ static void test_backup_keys(void **state)
     vs_logout(alice);
 }
 
+/* An older copy of the store has no key of a later epoch: the pairs of who was there open it. */
+static void test_backup_in_an_older_copy(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_login *bob = user_make(f, "bob"), *alice = user_make(f, "alice");
+    struct backup_keys of_user = {.private_key = f->user->private_key};
+    struct backup_keys of_bob = {.private_key = bob->private_key};
+    struct backup_keys of_alice = {.private_key = alice->private_key};
+    bool authentic;
+    int fd;
+
+    labelled(f, f->user, true, "k");
+    assert_ok(vs_user_remove(f->store, f->so, "alice"));
+    fd = blob_file(f, "later");
+    backup_to(f, fd);
+    assert_ok(blob_opens(f, fd, &of_user, &authentic));
+    assert_false(authentic);
+    assert_ok(blob_opens(f, fd, &of_bob, &authentic));
+    assert_status(blob_opens(f, fd, &of_alice, &authentic), VS_POLICY);
+    close(fd);
+    vs_logout(alice);
+    vs_logout(bob);
+}
+
 /* ------------------------------------------------------------------ what goes wrong */
 
 /* A record that nobody can open: the former key stays, and so does what else it opens. */
@@ -617,6 +641,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_reserved_meanwhile, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_after_format_2, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_backup_keys, rotation_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_backup_in_an_older_copy, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_put_off, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_damaged_object, rotation_vault, fixture_done),
     };

@@ -287,11 +287,11 @@ static int backup_info(struct backup *b, struct vs_blob_info *ret_info)
 
 static int backup_write(struct backup *b)
 {
-    AUTO(secret_key) struct secret_key own;
+    AUTO(backup_own) struct backup_own own = {.n = 0};
     struct vs_blob_info info;
 
     VS_TRY(backup_info(b, &info));
-    VS_TRY(backup_key(b->store, b->login, b->live.rotation.epoch, &own));
+    VS_TRY(backup_own_read(b->store, b->txn, b->login, &b->live, &own));
     VS_TRY(blob_begin(&b->blob, b->store, b->ask->fd, &own, &info, b->ask->keys, b->ask->n_keys));
     VS_TRY(write_generation(b));
     if (b->ask->n_ids == 0)

@@ -24,6 +24,29 @@ int backup_key(struct vs_store *store, const struct vs_login *login, uint64_t ep
     return ring != NULL ? key_of(store, ring->vault_key, ret_key) : VS_REVOKED;
 }
 
+static int reader_add(const struct generation *g, struct who who, const struct principal *p,
+                      void *ctx)
+{
+    struct backup_own *own = ctx;
+
+    (void)g;
+    (void)who;
+    if (p->has_pair && own->n < BACKUP_READERS)
+        memcpy(own->readers[own->n++], p->public_key, SEAL_KEY);
+    return VS_OK;
+}
+
+int backup_own_read(struct vs_store *store, struct kv_txn *txn, const struct vs_login *login,
+                    const struct generation *g, struct backup_own *ret_own)
+{
+    AUTO(backup_own) struct backup_own own = {.n = 0};
+
+    VS_TRY(backup_key(store, login, g->rotation.epoch, &own.key));
+    VS_TRY(principals_each(store, txn, g, reader_add, &own));
+    *ret_own = own;
+    return VS_OK;
+}
+
 /* ------------------------------------------------------------------ the chain */
 
 /* Under which key the one before is kept; its place in the store goes with it. */
@@ -104,6 +127,7 @@ static int keys_collect(struct vs_store *store, struct vs_login *login, struct b
     VS_TRY(generation_enter(store, txn, login->vault, login, &live));
     epoch = live.rotation.epoch;
     keys->rotated = epoch != 0;
+    keys->private_key = login->has_pair ? login->private_key : NULL;
     status = backup_key(store, login, epoch, &key);
     while (status == VS_OK) {
         VS_TRY(keys_add(keys, &key));

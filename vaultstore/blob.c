@@ -103,16 +103,48 @@ static void info_encode(struct writer *w, const struct vs_blob_info *info)
     put_u32(w, info->n_keys);
 }
 
-static int share_seal(struct vs_store *store, const struct secret_key *own,
+#define OWN_SHARE (SHAMIR_SHARE + SEAL_OVERHEAD)
+#define BOX_INFO 48u
+_Static_assert(OWN_SHARE + BACKUP_READERS * SEAL_BOX <= BLOB_OWN_MAX, "all of it has room");
+
+/* What a box of the own key is bound to. */
+static size_t box_info(const struct blob *blob, uint8_t ret_info[BOX_INFO])
+{
+    struct writer w;
+
+    writer_init(&w, ret_info, BOX_INFO);
+    put_text(&w, "reprieve backup box");
+    put_raw(&w, blob->info.id, sizeof(blob->info.id));
+    return w.len;
+}
+
+/* The share under the own key, then the own key for each reader. */
+static int own_seal(const struct blob *blob, const struct backup_own *own,
+                    const uint8_t share[SHAMIR_SHARE], uint8_t ret_sealed[BLOB_OWN_MAX],
+                    size_t *ret_len)
+{
+    struct sealer *sealer = blob->store->sealer;
+    uint8_t info[BOX_INFO], *at = ret_sealed + OWN_SHARE;
+    size_t info_len = box_info(blob, info);
+
+    VS_TRY(seal_close(sealer, own->key.b, NULL, 0, share, SHAMIR_SHARE, ret_sealed));
+    for (size_t i = 0; i < own->n; i++, at += SEAL_BOX)
+        VS_TRY(seal_box_close(sealer, own->readers[i], info, info_len, own->key.b, at));
+    *ret_len = (size_t)(at - ret_sealed);
+    return VS_OK;
+}
+
+static int share_seal(const struct blob *blob, const struct backup_own *own,
                       const struct vs_blob_key *to, const uint8_t share[SHAMIR_SHARE],
                       struct writer *w)
 {
     AUTO(envelope_key) struct envelope_key key = {.pkey = NULL};
-    uint8_t sealed[ENVELOPE_MAX];
-    size_t len = SHAMIR_SHARE + SEAL_OVERHEAD;
+    struct vs_store *store = blob->store;
+    uint8_t sealed[BLOB_OWN_MAX];
+    size_t len = 0;
 
     if (to == NULL) {
-        VS_TRY(seal_close(store->sealer, own->b, NULL, 0, share, SHAMIR_SHARE, sealed));
+        VS_TRY(own_seal(blob, own, share, sealed, &len));
         put_u8(w, BLOB_OWN);
     } else {
         VS_TRY(envelope_key_read(store->sealer, to->data, to->len, false, &key));
@@ -124,7 +156,7 @@ static int share_seal(struct vs_store *store, const struct secret_key *own,
     return VS_OK;
 }
 
-static int blob_head_write(struct blob *blob, const struct secret_key *own,
+static int blob_head_write(struct blob *blob, const struct backup_own *own,
                            const struct vs_blob_key *keys, uint8_t *head)
 {
     struct vs_blob_info *info = &blob->info;
@@ -136,8 +168,8 @@ static int blob_head_write(struct blob *blob, const struct secret_key *own,
     info_encode(&w, info);
     VS_TRY(shamir_split(blob->store->sealer, blob->key, info->threshold, info->n_keys, shares.b));
     for (size_t i = 0; i < info->n_keys; i++)
-        VS_TRY(share_seal(blob->store, own, keys != NULL ? &keys[i] : NULL, shares.b[i], &w));
-    VS_TRY(origin_mac(blob, own, mac));
+        VS_TRY(share_seal(blob, own, keys != NULL ? &keys[i] : NULL, shares.b[i], &w));
+    VS_TRY(origin_mac(blob, &own->key, mac));
     put_raw(&w, mac, sizeof(mac));
     if (!writer_ok(&w))
         return VS_E_CORRUPT;
@@ -149,7 +181,7 @@ static int blob_head_write(struct blob *blob, const struct secret_key *own,
     return write_all(blob->store, blob->fd, head, w.len);
 }
 
-int blob_begin(struct blob *blob, struct vs_store *store, int fd, const struct secret_key *own,
+int blob_begin(struct blob *blob, struct vs_store *store, int fd, const struct backup_own *own,
                const struct vs_blob_info *info, const struct vs_blob_key *keys, size_t n_keys)
 {
     uint8_t *head;
@@ -312,14 +344,40 @@ static int shares_open_own(struct blob *blob, const struct blob_head *head,
     for (size_t i = 0; i < blob->info.n_keys && *n < blob->info.threshold; i++) {
         int status;
 
-        if (blob->info.keys[i].kind != BLOB_OWN ||
-            head->shares[i].len != SHAMIR_SHARE + SEAL_OVERHEAD)
+        if (blob->info.keys[i].kind != BLOB_OWN || head->shares[i].len < OWN_SHARE)
             continue;
-        status = seal_open(blob->store->sealer, own->b, NULL, 0, head->shares[i].data,
-                           head->shares[i].len, shares->b[*n]);
+        status = seal_open(blob->store->sealer, own->b, NULL, 0, head->shares[i].data, OWN_SHARE,
+                           shares->b[*n]);
         *n += status == VS_OK ? 1 : 0;       /* another vault's, or generation's: not with this */
         if (status != VS_OK && status != VS_E_CORRUPT)
             return status;
+    }
+    return VS_OK;
+}
+
+/* The own key of its day, out of the box for this login's pair. */
+static int shares_open_boxed(struct blob *blob, const struct blob_head *head,
+                             const uint8_t private_key[SEAL_KEY], struct shares *shares,
+                             unsigned *n)
+{
+    uint8_t info[BOX_INFO];
+    size_t info_len = box_info(blob, info);
+
+    for (size_t i = 0; i < blob->info.n_keys; i++) {
+        const struct sealed_share *share = &head->shares[i];
+
+        for (size_t at = OWN_SHARE; blob->info.keys[i].kind == BLOB_OWN &&
+                                    at + SEAL_BOX <= share->len && *n < blob->info.threshold;
+             at += SEAL_BOX) {
+            AUTO(secret_key) struct secret_key own;
+            int status = seal_box_open(blob->store->sealer, private_key, info, info_len,
+                                       share->data + at, own.b);
+
+            if (status == VS_OK)
+                status = shares_open_own(blob, head, &own, shares, n);
+            if (status != VS_OK && status != VS_E_CORRUPT && status != VS_E_CRYPTO)
+                return status;       /* a box for another, or a point that cannot be */
+        }
     }
     return VS_OK;
 }
@@ -348,6 +406,8 @@ int blob_open(struct blob *blob, struct vs_store *store, int fd, const struct ba
     VS_TRY(blob_head_read(blob, &head));
     for (size_t i = 0; i < own->n && n < blob->info.threshold; i++)
         VS_TRY(shares_open_own(blob, &head, &own->key[i], &shares, &n));
+    if (own->private_key != NULL)
+        VS_TRY(shares_open_boxed(blob, &head, own->private_key, &shares, &n));
     for (size_t i = 0; i < n_keys && n < blob->info.threshold; i++)
         VS_TRY(shares_open(blob, &head, &keys[i], &shares, &n));
     if (n < blob->info.threshold) {

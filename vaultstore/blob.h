@@ -9,8 +9,9 @@
 #include "shamir.h"
 #include "store_internal.h"
 
-#define BLOB_FORMAT 1u
-#define BLOB_HEAD_MAX (512u + VS_BLOB_KEYS_MAX * (ENVELOPE_MAX + 64u))
+#define BLOB_FORMAT 2u
+#define BLOB_OWN_MAX 3072u           /* of the own key's share, with its boxes; more than an envelope */
+#define BLOB_HEAD_MAX (512u + VS_BLOB_KEYS_MAX * (BLOB_OWN_MAX + 64u))
 #define BLOB_RECORD_MAX (64u << 20)
 
 enum blob_record { BLOB_GENERATION = 1, BLOB_PRINCIPAL = 2, BLOB_OBJECT = 3, BLOB_END = 4 };
@@ -35,7 +36,7 @@ static inline void blob_auto(struct blob *blob) { blob_done(blob); }
 /* Draws the content key, seals it to the keys (none: to the own one) and writes the header. info:
  * all but id, keys. */
 VS_MUST_USE int blob_begin(struct blob *blob, struct vs_store *store, int fd,
-                           const struct secret_key *own, const struct vs_blob_info *info,
+                           const struct backup_own *own, const struct vs_blob_info *info,
                            const struct vs_blob_key *keys, size_t n_keys);
 /* plain begins with its enum blob_record. */
 VS_MUST_USE int blob_write(struct blob *blob, const uint8_t *plain, size_t len, bool last);

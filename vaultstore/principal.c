@@ -88,6 +88,52 @@ int principal_put(struct commit_txn *txn, uint32_t generation, struct who who,
     return trusted_put(txn, &key, &w);
 }
 
+/* Whose record the key is; `after`: a key that is right behind it. */
+static struct who who_of(const struct key *prefix, const struct kv_slice *key,
+                         char ret_name[VS_USER_NAME_MAX + 1], struct key *after)
+{
+    struct who who = {.role = VS_ROLE_USER, .name = ret_name};
+
+    memset(ret_name, 0, VS_USER_NAME_MAX + 1);
+    memcpy(after->b, key->data, key->len);
+    after->len = key->len;
+    after->b[after->len++] = 0;
+    if (key->data[prefix->len] == PRINCIPAL_NAMED)
+        memcpy(ret_name, key->data + prefix->len + 1, key->len - prefix->len - 1);
+    else
+        who = (struct who){.role = key->data[prefix->len]};
+    return who;
+}
+
+int principals_each(struct vs_store *store, struct kv_txn *txn, const struct generation *g,
+                    principal_fn *each, void *ctx)
+{
+    struct key prefix = key_principals(g->number), from = prefix;
+
+    for (;;) {
+        AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
+        struct kv_slice key, value;
+        char name[VS_USER_NAME_MAX + 1];
+        struct principal p;
+        struct who who;
+        int status;
+
+        VS_TRY(kv_cursor_open(txn, &cursor));
+        status = kv_cursor_seek(cursor, from.b, from.len, &key, &value);
+        if (status == VS_END || (status == VS_OK && (!key_has_prefix(&key, &prefix) ||
+                                                     key.data[prefix.len] >= PRINCIPAL_GRANT)))
+            return VS_OK;
+        VS_TRY(status);
+        if (key.len <= prefix.len || key.len > prefix.len + 1 + VS_USER_NAME_MAX)
+            return VS_E_CORRUPT;
+        who = who_of(&prefix, &key, name, &from);
+        kv_cursor_close(cursor);
+        cursor = NULL;               /* `each` may put */
+        VS_TRY(principal_get(store, txn, g->number, who, &p));
+        VS_TRY(each(g, who, &p, ctx));
+    }
+}
+
 /* ------------------------------------------------------------------ the wrapped vault key */
 
 /* Binds a wrapped key to its place. */

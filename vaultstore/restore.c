@@ -487,10 +487,23 @@ static int objects_restore(struct restore *r)
     return r->refused > 0 ? VS_WRONG_STATE : VS_OK;
 }
 
+/* Who may not is told so, and not whether the keys fit. */
+static int restore_allowed(struct restore *r)
+{
+    AUTO(kv_txn) struct kv_txn *txn = NULL;
+    struct generation live;
+
+    if (r->ask->settings)
+        return vs_login_verbs(r->login) & VS_VERB_POLICY ? VS_OK : VS_DENIED;
+    VS_TRY(kv_read(r->store->kv, &txn));
+    return restore_enter(r, txn, &live);
+}
+
 static int restore_run(struct restore *r)
 {
     AUTO(backup_keys) struct backup_keys own = {.key = NULL};
 
+    VS_TRY(restore_allowed(r));
     VS_TRY(backup_keys_read(r->store, r->login, &own));
     VS_TRY(blob_open(&r->blob, r->store, r->ask->fd, &own, r->ask->keys, r->ask->n_keys));
     return r->ask->settings

@@ -178,46 +178,7 @@ int login_rekey(struct vs_store *store, struct kv_txn *txn, const struct vs_logi
 
 /* ------------------------------------------------------------------ the change */
 
-/* Calls `each` for every principal of the generation: SO, user, and those with a name. */
-static int principals_each(struct commit_txn *txn, const struct generation *g,
-                           int (*each)(struct commit_txn *txn, const struct generation *g,
-                                       struct who who, void *ctx),
-                           void *ctx)
-{
-    struct key prefix = key_principals(g->number), from = prefix;
-    int status = VS_OK;
-
-    while (status == VS_OK) {
-        struct kv_cursor *cursor = NULL;
-        struct kv_slice key, value;
-        char name[VS_USER_NAME_MAX + 1] = "";
-        struct who who = {.role = VS_ROLE_USER};
-
-        VS_TRY(kv_cursor_open(txn->kv, &cursor));
-        status = kv_cursor_seek(cursor, from.b, from.len, &key, &value);
-        if (status == VS_OK && (!key_has_prefix(&key, &prefix) || key.len <= prefix.len ||
-                                key.data[prefix.len] >= PRINCIPAL_GRANT))
-            status = VS_END;
-        if (status == VS_OK) {
-            memcpy(from.b, key.data, key.len);
-            from.len = key.len;
-            from.b[from.len++] = 0;      /* the next one */
-        }
-        kv_cursor_close(cursor);
-        if (status != VS_OK)
-            break;
-        if (from.b[prefix.len] == PRINCIPAL_NAMED) {
-            memcpy(name, from.b + prefix.len + 1, from.len - prefix.len - 2);
-            who.name = name;
-        } else {
-            who.role = from.b[prefix.len];
-        }
-        status = each(txn, g, who, ctx);
-    }
-    return status == VS_END ? VS_OK : status;
-}
-
-struct rotate { const char *leaving; const uint8_t *vault_key; };
+struct rotate { struct commit_txn *txn; const char *leaving; const uint8_t *vault_key; };
 
 static bool who_leaves(struct who who, const struct rotate *rotate)
 {
@@ -233,29 +194,22 @@ static bool is_outside(const struct principal *p)
 }
 
 /* VS_WRONG_STATE: has a key, and no public one to seal another to. */
-static int pair_check(struct commit_txn *txn, const struct generation *g, struct who who,
+static int pair_check(const struct generation *g, struct who who, const struct principal *p,
                       void *ctx)
 {
-    struct principal p;
-
-    if (who_leaves(who, ctx))
-        return VS_OK;
-    VS_TRY(principal_get(txn->store, txn->kv, g->number, who, &p));
-    return p.has_pair || is_outside(&p) ? VS_OK : VS_WRONG_STATE;
+    (void)g;
+    return who_leaves(who, ctx) || p->has_pair || is_outside(p) ? VS_OK : VS_WRONG_STATE;
 }
 
-static int box_put(struct commit_txn *txn, const struct generation *g, struct who who, void *ctx)
+static int box_put(const struct generation *g, struct who who, const struct principal *p, void *ctx)
 {
     const struct rotate *rotate = ctx;
-    struct principal p;
+    struct principal fresh = *p;
 
-    if (who_leaves(who, rotate))
+    if (who_leaves(who, rotate) || is_outside(p))
         return VS_OK;
-    VS_TRY(principal_get(txn->store, txn->kv, g->number, who, &p));
-    if (is_outside(&p))
-        return VS_OK;
-    VS_TRY(principal_box_close(txn->store, g, who, rotate->vault_key, &p));
-    return principal_put(txn, g->number, who, &p);
+    VS_TRY(principal_box_close(rotate->txn->store, g, who, rotate->vault_key, &fresh));
+    return principal_put(rotate->txn, g->number, who, &fresh);
 }
 
 /* Later, then. */
@@ -275,7 +229,7 @@ int rotation_begin(struct commit_txn *txn, const struct vs_login *login, struct 
     struct rotation next = {.resealing = true, .former_epoch = g->rotation.epoch,
                             .own_index = txn->store->terms != NULL,
                             .former_own_index = g->rotation.own_index};
-    struct rotate rotate = {.leaving = leaving, .vault_key = fresh.b};
+    struct rotate rotate = {.txn = txn, .leaving = leaving, .vault_key = fresh.b};
     int status;
 
     *ret_begun = false;
@@ -283,7 +237,9 @@ int rotation_begin(struct commit_txn *txn, const struct vs_login *login, struct 
         return VS_REVOKED;
     if (g->rotation.own_index && !next.own_index)
         return VS_POLICY;
-    status = g->rotation.resealing ? VS_WRONG_STATE : principals_each(txn, g, pair_check, &rotate);
+    status = g->rotation.resealing
+                 ? VS_WRONG_STATE
+                 : principals_each(txn->store, txn->kv, g, pair_check, &rotate);
     if (status == VS_WRONG_STATE)
         return rotation_want(txn, g);
     VS_TRY(status);
@@ -295,7 +251,7 @@ int rotation_begin(struct commit_txn *txn, const struct vs_login *login, struct 
                        next.index));
     VS_TRY(backup_key_succeed(txn, g->number, ring, next.epoch, fresh.b));
     g->rotation = next;
-    VS_TRY(principals_each(txn, g, box_put, &rotate));
+    VS_TRY(principals_each(txn->store, txn->kv, g, box_put, &rotate));
     VS_TRY(generation_put(txn, g));
     *ret_begun = true;
     return VS_OK;

@@ -323,6 +323,11 @@ VS_MUST_USE int principal_get(struct vs_store *store, struct kv_txn *txn, uint32
                               struct who who, struct principal *ret_principal);
 VS_MUST_USE int principal_put(struct commit_txn *txn, uint32_t generation, struct who who,
                               const struct principal *principal);
+/* Calls `each` for every principal of the generation, SO and user first. */
+typedef int principal_fn(const struct generation *generation, struct who who,
+                         const struct principal *principal, void *ctx);
+VS_MUST_USE int principals_each(struct vs_store *store, struct kv_txn *txn,
+                                const struct generation *generation, principal_fn *each, void *ctx);
 /* The verbs granted on one object; none: 0. */
 VS_MUST_USE int grant_get(struct vs_store *store, struct kv_txn *txn, uint32_t generation,
                           const uint8_t number[PRINCIPAL_NUMBER], const struct vs_id *id,
