@@ -189,6 +189,16 @@ static const struct {
     [OP_OPEN] = {"open", ON_MACHINE, 0, op_open},
 };
 
+/* The others take the SO's PIN, or nobody's. */
+static bool needs_login(const struct model_step *step)
+{
+    bool governs = step->op == OP_GENERATION_HOLD || step->op == OP_GENERATION_RELEASE ||
+                   step->op == OP_GENERATION_LOCK;
+    if (ops[step->op].on == ON_GENERATION)
+        return governs && step->other == 0;
+    return step->op != OP_INIT && step->op != OP_SWEEP;
+}
+
 /* Before anything of the step is looked at: a login that is void, a store put back, a verb. */
 static enum model_result may_begin(const struct step *s)
 {
@@ -198,7 +208,7 @@ static enum model_result may_begin(const struct step *s)
         return RESULT_OK;
     if (s->model->rolled_back)
         return RESULT_LOCKED;
-    if (is->stale && rule(s, RULE_VOID) && (on == ON_OBJECT || on == ON_POLICY || ops[is->op].verbs))
+    if (is->stale && rule(s, RULE_VOID) && needs_login(is))
         return RESULT_VOID;
     if (ops[is->op].verbs != 0 && !(ops[is->op].verbs & s->verbs))
         return RESULT_DENIED;

@@ -236,7 +236,7 @@ enum model_result op_rotate(struct step *s)
     object_init(next);
     next->state = MODEL_ACTIVE;
     next->name = s->o->name;
-    next->version = (uint8_t)(s->o->version + 1);
+    next->version = (uint8_t)(s->o->version + 1);   /* or more, after one that was deleted */
     s->o->successor = (uint8_t)(s->is->other + 1);
     if (!rule(s, RULE_VERSIONS))
         s->o->state = MODEL_NONE;

@@ -220,8 +220,16 @@ enum model_result op_generation_purge(struct step *s)
     return RESULT_OK;
 }
 
+/* By who is logged in, or (`other`) by the SO's PIN. */
+static bool may_govern(const struct step *s, unsigned verb)
+{
+    return s->is->other != 0 || (s->verbs & verb) != 0;
+}
+
 enum model_result op_generation_hold(struct step *s)
 {
+    if (!may_govern(s, VERB_HOLD))
+        return RESULT_DENIED;
     if (generation_gone(s))
         return RESULT_GONE;
     if (s->is->op == OP_GENERATION_HOLD)
@@ -233,6 +241,8 @@ enum model_result op_generation_hold(struct step *s)
 /* Value: 0 none, 1 no delete, 2 read only. */
 enum model_result op_generation_lock(struct step *s)
 {
+    if (!may_govern(s, VERB_LOCK))
+        return RESULT_DENIED;
     if (generation_gone(s))
         return RESULT_GONE;
     if (s->is->value != 0)

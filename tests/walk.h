@@ -44,7 +44,7 @@ struct world {
     struct model_fates seen;     /* in the module, after the last step */
     struct model_step step;
     enum model_result expected;
-    bool in_flight;
+    bool in_flight, protects;
     struct actor actors[ACTORS];
     uint8_t actor;               /* whose step it is */
     CK_RV partner_rv;
@@ -68,6 +68,7 @@ struct world {
     struct script_step script[STEPS_MAX];
     unsigned script_len;         /* replayed: so many of them; else recorded */
     bool replaying, quiet;
+    uint8_t failed;              /* in which op */
 };
 
 extern struct world *w;
@@ -91,6 +92,7 @@ void fail_step(const char *why, const char *got, const char *wanted) __attribute
 /* walk_steps.c */
 extern const struct row rows[OP_COUNT];
 unsigned verbs_random(void);
+CK_ULONG rpv_verbs(unsigned of);          /* of the model's */
 
 /* walk_world.c */
 struct model_generation *live_model(void);
@@ -107,6 +109,7 @@ void check_use(unsigned object);
 /* Nothing can be done with the login. */
 void check_void(void);
 void generation_learn(void);
+void version_learn(unsigned former, unsigned next);
 void id_of(CK_OBJECT_HANDLE handle, char ret_id[33]);
 
 /* walk_machine.c */
@@ -116,6 +119,7 @@ void login_as(unsigned role);
 unsigned role_random(void);
 void role_change(unsigned role);
 void clock_check(void);
+void strict_check(void);
 int32_t vault_now(void);
 void clock_make(void);
 void tick_make(void);
@@ -135,4 +139,5 @@ void file_path(const char *name, unsigned number, char ret_path[320]);
 
 /* e2e_model.c */
 void crash_prepare(void);
+void crash_over(void);           /* what follows is the test's own, and is finished */
 #endif

@@ -150,20 +150,15 @@ static const struct { unsigned verb; CK_ULONG rpv; } verbs[] = {
     {VERB_POLICY, RPV_VERB_POLICY}, {VERB_ROTATE, RPV_VERB_ROTATE},
 };
 
-/* Whoever it is may look, and use keys. */
-static CK_ULONG rpv_verbs(void)
+/* Whoever it is may look, and use keys. An administrator holds what the model has no verb for, too,
+ * or could not hand it on. */
+CK_ULONG rpv_verbs(unsigned of)
 {
     CK_ULONG all = RPV_VERB_GET | RPV_VERB_LIST | RPV_VERB_ENCRYPT;
     for (unsigned i = 0; i < COUNT_OF(verbs); i++)
-        if ((unsigned)w->step.value & verbs[i].verb)
+        if (of & verbs[i].verb)
             all |= verbs[i].rpv;
-    return all;
-}
-
-/* An administrator holds what the model has no verb for, too, or could not hand it on. */
-static CK_ULONG verbs_given(void)
-{
-    return w->step.value == VERBS_ALL ? RPV_VERBS_ALL : rpv_verbs();
+    return (of & VERBS_ALL) == VERBS_ALL ? RPV_VERBS_ALL : all;
 }
 
 unsigned verbs_random(void)
@@ -180,7 +175,7 @@ static CK_RV do_user_add(void)
 {
     const char *name = user_names[w->step.other];
     return vendor->RPV_AddUser(session, name, (CK_UTF8CHAR_PTR)(uintptr_t)name, strlen(name),
-                               verbs_given());
+                               rpv_verbs((unsigned)w->step.value));
 }
 
 static CK_RV do_user_remove(void)
@@ -190,7 +185,7 @@ static CK_RV do_user_remove(void)
 
 static CK_RV do_user_verbs(void)
 {
-    return vendor->RPV_SetUserVerbs(session, user_names[w->step.other], verbs_given());
+    return vendor->RPV_SetUserVerbs(session, user_names[w->step.other], rpv_verbs((unsigned)w->step.value));
 }
 
 static CK_RV do_init(void)
@@ -224,16 +219,23 @@ static CK_RV do_generation_purge(void)
     return vendor->RPV_PurgeGeneration(w->h.slot, w->now.numbers[w->step.generation], SO_PIN);
 }
 
+/* By who is logged in, or by the SO's PIN. */
+static CK_UTF8CHAR_PTR pin_or_none(void)
+{
+    return w->step.other != 0 ? (CK_UTF8CHAR_PTR)(uintptr_t)HARNESS_SO_PIN : NULL;
+}
+
 static CK_RV do_generation_hold(void)
 {
     return vendor->RPV_SetHold(w->h.slot, w->now.numbers[w->step.generation],
-                               w->step.op == OP_GENERATION_HOLD, SO_PIN);
+                               w->step.op == OP_GENERATION_HOLD, pin_or_none(),
+                               strlen(HARNESS_SO_PIN));
 }
 
 static CK_RV do_generation_lock(void)
 {
     return vendor->RPV_SetLock(w->h.slot, w->now.numbers[w->step.generation],
-                               (CK_ULONG)w->step.value, SO_PIN);
+                               (CK_ULONG)w->step.value, pin_or_none(), strlen(HARNESS_SO_PIN));
 }
 
 static CK_RV do_sweep(void)
@@ -281,6 +283,7 @@ static CK_RV do_backup(void)
     const struct RPV_BACKUP backup = {.pPath = path, .pKeys = &key,
                                       .ulKeys = w->step.value != 0 ? 1 : 0};
     CK_RV rv = vendor->RPV_Backup(session, &object, w->step.op == OP_BACKUP ? 1 : 0, &backup, &n);
+    crash_over();
     if (rv == CKR_OK)
         backup_bind(w->step.other, file);
     return rv;
@@ -317,6 +320,7 @@ static CK_RV do_restore(void)
     [RESULT_STATE] = CKR_ACTION_PROHIBITED, [RESULT_KEY] = CKR_KEY_NEEDED
 #define OF_GENERATION                                                                              \
     [RESULT_GONE] = CKR_ARGUMENTS_BAD, [RESULT_LOCKED] = CKR_TOKEN_WRITE_PROTECTED,                \
+    [RESULT_DENIED] = CKR_ACTION_PROHIBITED,                                                       \
     [RESULT_RETAINED] = CKR_ACTION_PROHIBITED, [RESULT_HELD] = CKR_ACTION_PROHIBITED
 
 const struct row rows[OP_COUNT] = {
@@ -348,7 +352,7 @@ const struct row rows[OP_COUNT] = {
     [OP_STRICT] = {8, false, true, true, true, do_policy, {OF_POLICY}},
     [OP_APPROVALS] = {10, false, true, true, true, do_policy, {OF_POLICY}},
     [OP_RESERVE] = {8, false, true, true, true, do_policy, {OF_POLICY}},
-    [OP_USER_ADD] = {16, false, true, true, true, do_user_add, {OF_USER}},
+    [OP_USER_ADD] = {12, false, true, true, true, do_user_add, {OF_USER}},
     [OP_USER_REMOVE] = {5, false, true, true, true, do_user_remove, {OF_USER}},
     [OP_USER_VERBS] = {12, false, true, true, true, do_user_verbs, {OF_USER}},
     [OP_INIT] = {4, false, true, true, false, do_init, {OF_GENERATION}},
@@ -356,14 +360,14 @@ const struct row rows[OP_COUNT] = {
                                {OF_GENERATION}},
     [OP_GENERATION_PURGE] = {4, false, true, true, true, do_generation_purge, {OF_GENERATION}},
     [OP_GENERATION_HOLD] = {2, false, true, true, true, do_generation_hold, {OF_GENERATION}},
-    [OP_GENERATION_RELEASE] = {8, false, true, true, true, do_generation_hold, {OF_GENERATION}},
-    [OP_GENERATION_LOCK] = {6, false, true, true, true, do_generation_lock, {OF_GENERATION}},
+    [OP_GENERATION_RELEASE] = {6, false, true, true, true, do_generation_hold, {OF_GENERATION}},
+    [OP_GENERATION_LOCK] = {4, false, true, true, true, do_generation_lock, {OF_GENERATION}},
     [OP_SWEEP] = {10, false, true, true, true, do_sweep, {0}},
     [OP_BACKUP] = {8, true, true, true, true, do_backup, {OF_BLOB}},
     [OP_BACKUP_ALL] = {8, false, true, true, true, do_backup, {OF_BLOB}},
     [OP_RESTORE] = {8, false, true, true, true, do_restore, {OF_BLOB}},
     [OP_REPLACE] = {14, false, true, true, true, do_restore, {OF_BLOB}},
-    [OP_COPY] = {4, false, true, true, false, do_copy, {0}},
+    [OP_COPY] = {3, false, true, true, false, do_copy, {0}},
     [OP_ROLLBACK] = {2, false, true, true, false, do_rollback, {0}},
     [OP_ACCEPT] = {0, false, true, true, false, do_accept, {0}},
     [OP_PASS] = {40, false, true, true, false, do_pass, {0}},

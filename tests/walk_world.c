@@ -181,7 +181,11 @@ static const char *users_differ(const struct model_generation *g)
     for (unsigned i = 0; i < MODEL_USERS; i++) {
         bool found = false;
         for (CK_ULONG j = 0; j < n; j++)
-            found |= strcmp(infos[j].name, user_names[i]) == 0;
+            if (strcmp(infos[j].name, user_names[i]) == 0) {
+                found = true;
+                if (infos[j].ulVerbs != rpv_verbs(g->users[i]))
+                    return "with a user of other verbs";
+            }
         if (found != (g->users[i] != 0))
             return found ? "with a user too many" : "without a user";
         expected += found ? 1 : 0;
@@ -351,6 +355,18 @@ void check_void(void)
     OK(vendor->RPV_GetPolicy(w->h.slot, &policy));
     EXPECT(vendor->RPV_SetPolicy(session, &policy), CKR_USER_NOT_LOGGED_IN);
     w->voids++;
+}
+
+/* No version of the key has had the number before, as far as it is known. */
+void version_learn(unsigned former, unsigned next)
+{
+    struct model_object *object = &live_model()->objects[next];
+    CK_ULONG version = 0;
+    CK_ATTRIBUTE attr = ATTR_VAR(CKA_RPV_VERSION, version);
+    OK(w->h.f->C_GetAttributeValue(session, find(next, false), &attr, 1));
+    if (version <= live_model()->objects[former].version || version > UINT8_MAX)
+        fail_step("the next version", "no later one", "later");
+    object->version = (uint8_t)version;
 }
 
 void generation_learn(void)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "audit.h"
+#include "content.h"
 #include "object.h"
 #include "restore.h"
 
@@ -65,9 +66,21 @@ static bool tag_is(const struct vs_id *id, const uint8_t tag[8])
     return memcmp(id->b, tag, 8) == 0;
 }
 
-/* A generation of this store, not the live one, whose objects have such ids: it is to be recovered
- * itself. */
-static int tag_elsewhere(struct vs_store *store, struct kv_txn *txn, const struct vs_id *id)
+/* A generation of this store, not the live one: it is to be recovered itself, unless it is purged,
+ * or past its date. */
+static int elsewhere(struct vs_store *store, struct kv_txn *txn, const struct clock_reading *clock,
+                     const struct generation *g)
+{
+    bool due = false;
+
+    if (g->state == GENERATION_DELETED)
+        VS_TRY(content_past_due(store, txn, clock, g, &due));
+    return g->state == GENERATION_PURGED || due ? VS_NOT_FOUND : VS_WRONG_STATE;
+}
+
+/* Is there one whose objects have such ids? */
+static int tag_elsewhere(struct vs_store *store, struct kv_txn *txn,
+                         const struct clock_reading *clock, const struct vs_id *id)
 {
     AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
     struct key table = key_table(TABLE_GENERATION);
@@ -85,7 +98,7 @@ static int tag_elsewhere(struct vs_store *store, struct kv_txn *txn, const struc
         vault = get_u32(&r);
         VS_TRY(generation_get(store, txn, vault, get_u32(&r), &g));
         if (tag_is(id, g.tag))
-            return g.state == GENERATION_PURGED ? VS_NOT_FOUND : VS_WRONG_STATE;
+            return elsewhere(store, txn, clock, &g);
         status = kv_cursor_next(cursor, &key, &value);
     }
     return status == VS_OK || status == VS_END ? VS_OK : status;
@@ -126,7 +139,7 @@ static int tag_purged(struct vs_store *store, struct kv_txn *txn, const struct v
 
 /* An id that this store has no record of. */
 static int judge_absent(struct vs_store *store, struct kv_txn *txn, const struct generation *live,
-                        const struct vs_id *id)
+                        const struct clock_reading *clock, const struct vs_id *id)
 {
     AUTO(secret_key) struct secret_key slot;
     int status;
@@ -135,7 +148,7 @@ static int judge_absent(struct vs_store *store, struct kv_txn *txn, const struct
         status = keyslots_read(store->slots, id_seq(id), slot.b);
         return status == VS_E_CORRUPT ? VS_OK : status;   /* past the end: never used since */
     }
-    VS_TRY(tag_elsewhere(store, txn, id));
+    VS_TRY(tag_elsewhere(store, txn, clock, id));
     return tag_purged(store, txn, id);
 }
 
@@ -159,10 +172,15 @@ static int judge(struct restore *r, struct kv_txn *txn, const struct generation 
         return VS_NOT_FOUND;
     status = object_load(r->store, txn, id, ret_former);
     if (status == VS_NOT_FOUND)
-        return judge_absent(r->store, txn, live, id);
+        return judge_absent(r->store, txn, live, clock, id);
     VS_TRY(status);
-    if (ret_former->header.generation != live->number)
-        return VS_WRONG_STATE;
+    if (ret_former->header.generation != live->number) {
+        struct generation g;
+
+        status = generation_get(r->store, txn, ret_former->header.vault,
+                                ret_former->header.generation, &g);
+        return status == VS_OK ? elsewhere(r->store, txn, clock, &g) : status;
+    }
     if (!live->hold && live->lock == 0 && object_past_due(&ret_former->header,
                                        object_now(clock, &live->policy, &ret_former->header)))
         return VS_NOT_FOUND;
