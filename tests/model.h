@@ -75,6 +75,9 @@ struct model_generation {
     bool hold, owed_hold;
     bool owed_protection;        /* switched on and past the time to think better of it */
     uint8_t removed;             /* users, by bits, that were removed at some time */
+    uint8_t since_copy;          /* users, by bits, that came or went since the older copy was made;
+                                  * KEY_ROTATED: one of them went, and the vault key with it */
+    uint8_t unused_too;
     uint16_t users[MODEL_USERS]; /* verbs and USER_THERE */
 #if MODEL_USERS % 2 == 0
     uint16_t unused;
@@ -95,9 +98,16 @@ struct model_item {
     int32_t purge_at, deleted_at;
 };
 
+#define KEY_ROTATED 0x80u
+
 struct model_backup {
     bool made, outside;          /* sealed to a public key outside, else to the vault's own */
-    uint8_t generation, unused;
+    uint8_t generation;
+    uint8_t since_copy;          /* of the generation, when it was made */
+    uint8_t closed;              /* KEY_ROTATED: this store does not know the key of its day, and
+                                  * these users have not the pairs of its day */
+    uint8_t closed_to_copy;      /* the same in the older copy, if it is older than that */
+    uint8_t unused[2];
     struct model_item items[MODEL_OBJECTS];
 };
 

@@ -20,6 +20,7 @@ enum model_result op_backup(struct step *s)
     b->made = true;
     b->outside = s->is->value != 0;
     b->generation = s->store->live;
+    b->since_copy = s->g->since_copy;
     for (unsigned i = 0; i < MODEL_OBJECTS; i++) {
         const struct model_object *o = &s->g->objects[i];
         bool there = (is_live(o) || o->state == MODEL_DELETED) &&
@@ -105,10 +106,6 @@ static enum model_result items_judge(const struct step *s, const struct model_ba
         enum model_result result;
         if (!item_in(&b->items[i]))
             continue;
-        if (s->g->lock > 1)
-            return RESULT_LOCKED;
-        if (!(s->verbs & VERB_RESTORE))
-            return RESULT_DENIED;
         result = item_judge(s, &b->items[i], &s->g->objects[i]);
         if (result != RESULT_OK && result != RESULT_GONE)
             return RESULT_STATE;
@@ -125,15 +122,23 @@ static enum model_result judge_elsewhere(const struct step *s, const struct mode
         const struct model_item *item = &b->items[i];
         if (!item_in(item))
             continue;
-        if (s->g->lock > 1)
-            return RESULT_LOCKED;
-        if (!(s->verbs & VERB_RESTORE))
-            return RESULT_DENIED;
         if (!purged && !item_past(s, item) && item->state != MODEL_PURGED &&
             g->objects[i].state != MODEL_PURGED)
             return RESULT_STATE;
     }
     return RESULT_OK;
+}
+
+/* The vault's own key of that day; or, in a store that does not know it, the pair of that day. */
+static bool key_fits(const struct step *s, const struct model_backup *b)
+{
+    bool named = s->is->role >= MODEL_NAMED;
+    if (b->outside)
+        return true;
+    if (b->generation != s->store->live)
+        return false;
+    return !(b->closed & KEY_ROTATED) || !named ||
+           !(b->closed & 1u << (s->is->role - MODEL_NAMED));
 }
 
 enum model_result op_restore(struct step *s)
@@ -142,8 +147,14 @@ enum model_result op_restore(struct step *s)
     enum model_result result;
     if (!b->made)
         return RESULT_GONE;
+    if (s->g->lock > 1)
+        return RESULT_LOCKED;
+    if (!(s->verbs & VERB_RESTORE))
+        return RESULT_DENIED;
+    if (!key_fits(s, b))
+        return RESULT_KEY;
     if (b->generation != s->store->live)
-        return b->outside ? judge_elsewhere(s, b) : RESULT_KEY;
+        return judge_elsewhere(s, b);
     result = items_judge(s, b);
     for (unsigned i = 0; i < MODEL_OBJECTS && result == RESULT_OK; i++) {
         struct model_object *o = &s->g->objects[i];
@@ -163,9 +174,26 @@ enum model_result op_copy(struct step *s)
 {
     if (s->model->rolled_back)
         return RESULT_STATE;
+    for (unsigned i = 0; i < MODEL_GENERATIONS; i++)
+        s->store->generations[i].since_copy = 0;
+    for (unsigned i = 0; i < MODEL_BACKUPS; i++) {
+        s->model->backups[i].since_copy = 0;
+        s->model->backups[i].closed_to_copy = s->model->backups[i].closed;
+    }
     s->model->copy = s->model->store;
     s->model->copy.there = true;
     return RESULT_OK;
+}
+
+/* Which keys the older copy has for what was backed up since. */
+static void backups_go_back(struct model *model)
+{
+    for (unsigned i = 0; i < MODEL_BACKUPS; i++) {
+        struct model_backup *b = &model->backups[i];
+        b->closed = b->since_copy & KEY_ROTATED ? b->since_copy : b->closed_to_copy;
+        b->closed_to_copy = b->closed;
+        b->since_copy = 0;
+    }
 }
 
 /* What was purged since has lost its slot, whatever the copy says of it, or if it knows it not. */
@@ -194,6 +222,7 @@ enum model_result op_rollback(struct step *s)
     back.now = s->store->now;
     back.strict = s->store->strict;
     *s->store = back;
+    backups_go_back(s->model);
     s->model->rolled_back = true;
     return RESULT_OK;
 }

@@ -101,6 +101,17 @@ enum model_result op_policy(struct step *s)
 
 /* ------------------------------------------------------------------ users */
 
+/* Who comes, or comes again, has another pair than before. */
+static void pair_change(struct step *s)
+{
+    uint8_t bit = (uint8_t)(1u << s->is->other);
+    s->g->since_copy |= bit;
+    for (unsigned i = 0; i < MODEL_BACKUPS; i++)
+        if (s->model->backups[i].closed & KEY_ROTATED &&
+            s->model->backups[i].generation == s->store->live)
+            s->model->backups[i].closed |= bit;
+}
+
 /* Only the SO hands on what it has not itself, or touches who has more. `other`: the user, value:
  * its verbs. */
 enum model_result op_user(struct step *s)
@@ -116,8 +127,11 @@ enum model_result op_user(struct step *s)
         return RESULT_STATE;
     if (((verbs | *user) & VERBS_ALL & ~give) != 0)
         return RESULT_DENIED;
+    if (s->is->op != OP_USER_VERBS)
+        pair_change(s);
     if (s->is->op == OP_USER_REMOVE) {
         s->g->removed |= (uint8_t)(1u << s->is->other);
+        s->g->since_copy |= KEY_ROTATED;
         *user = 0;
     } else {
         *user = (uint16_t)(verbs | USER_THERE);
