@@ -169,6 +169,16 @@ static CK_RV op_generation_lock(struct session *s)
     return s->vendor->RPV_SetLock(s->h->slot, deleted_generation(s), 1, PIN(s->w->so_pin));
 }
 
+static CK_RV op_generation_release(struct session *s)
+{
+    return s->vendor->RPV_SetHold(s->h->slot, deleted_generation(s), CK_FALSE, PIN(s->w->so_pin));
+}
+
+static CK_RV op_generation_unlock(struct session *s)
+{
+    return s->vendor->RPV_SetLock(s->h->slot, deleted_generation(s), 0, PIN(s->w->so_pin));
+}
+
 static CK_RV op_generation_purge(struct session *s)
 {
     return s->vendor->RPV_PurgeGeneration(s->h->slot, deleted_generation(s), PIN(s->w->so_pin));
@@ -277,6 +287,18 @@ static void stage_due(struct session *s)
     session_become(s, USER);
     keys_make(s, SOME + 2, SOME);
     clock_forward(s, 91 * DAY);
+}
+
+static void stage_generation_held(struct session *s)
+{
+    stage_retired(s);
+    OK(op_generation_hold(s));
+}
+
+static void stage_generation_locked(struct session *s)
+{
+    stage_retired(s);
+    OK(op_generation_lock(s));
 }
 
 static void stage_generation_purge_killed(struct session *s)
@@ -400,6 +422,8 @@ const struct operation FAULTS_VAULTS[] = {
     {"recover it as its user", stage_retired, NOBODY, op_generation_recover_by_user, 0, CKR_OK},
     {"hold a generation", stage_retired, NOBODY, op_generation_hold, 0, CKR_OK},
     {"lock a generation", stage_retired, NOBODY, op_generation_lock, 0, CKR_OK},
+    {"release a generation", stage_generation_held, NOBODY, op_generation_release, 0, CKR_OK},
+    {"unlock a generation", stage_generation_locked, NOBODY, op_generation_unlock, 0, CKR_OK},
     {"purge a generation", stage_retired, NOBODY, op_generation_purge, 0, CKR_OK},
     {"open after that was killed", stage_generation_purge_killed, NOBODY, op_open, OP_COLD,
      CKR_OK},
