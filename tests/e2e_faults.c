@@ -144,10 +144,13 @@ static bool state_fits(struct report *report, bool done)
     unsigned flags = report->operation->flags;
     char why[256] = "";
     if (!report->killed && report->rv == report->operation->wanted && !done &&
-        !(flags & OP_FILES)) {
+        !(flags & (OP_FILES | OP_LATER))) {
         state_between(report->now, report->after, report->after, why);
         return wrong(report, why[0] != '\0' ? why : "it says that it is done, and it is not");
     }
+    if ((flags & OP_LATER) && report->rv == CKR_OK && !report->killed &&
+        strcmp(report->now, report->before) == 0)
+        return wrong(report, "it says that it is done, and nothing is");
     if (!state_purged(report->now, why))
         return wrong(report, why);
     if ((flags & OP_FILES) && !files_fit(report))

@@ -63,7 +63,7 @@ struct writer {
     struct harness *h;
     CK_SESSION_HANDLE session;
     unsigned number;
-    CK_OBJECT_HANDLE counters[2], chain, made[LAG];
+    CK_OBJECT_HANDLE counters[2], chain, made[LAG], toggle;
 };
 
 static CK_OBJECT_HANDLE data_make(struct writer *w, const char *label)
@@ -120,6 +120,35 @@ static void writer_begin(struct writer *w)
         CHECK(promise_find(w->h, w->session, label, false, &w->counters[i], 1) == 1);
     }
     chain_make(w);
+    snprintf(label, sizeof(label), "toggle %u", w->number);
+    w->toggle = data_make(w, label);
+}
+
+/* Deleted in one step, recovered in the next. The handle means a live object only. */
+static void toggle(struct writer *w, unsigned n)
+{
+    CK_OBJECT_HANDLE deleted;
+    if (n % 2 == 1) {
+        OK(w->h->f->C_DestroyObject(w->session, w->toggle));
+        return;
+    }
+    char label[32];
+    CK_BBOOL yes = CK_TRUE;
+    snprintf(label, sizeof(label), "toggle %u", w->number);
+    CK_ATTRIBUTE wanted[] = {ATTR_BYTES(CKA_LABEL, label, strlen(label)),
+                             ATTR_VAR(CKA_RPV_DELETED, yes)};
+    deleted = harness_find(w->h, w->session, wanted, COUNT_OF(wanted));
+    OK(promise_recover(w->h, w->session, deleted));
+    w->toggle = deleted;
+}
+
+/* The vault key is another afterwards, and all is sealed anew. */
+static void come_and_go(struct writer *w)
+{
+    char name[16];
+    snprintf(name, sizeof(name), "t%u", w->number);
+    OK(promise_vendor(w->h)->RPV_AddUser(w->session, name, PIN("a user's PIN"), 1));
+    OK(promise_vendor(w->h)->RPV_RemoveUser(w->session, name));
 }
 
 /* A doomed object goes altogether, if there is one. */
@@ -149,6 +178,7 @@ static void writer_step(struct writer *w, unsigned n)
     if (n > LAG)
         OK(w->h->f->C_DestroyObject(w->session, w->made[n % LAG]));
     w->made[n % LAG] = data_make(w, name);
+    toggle(w, n);
     if (n % 5 == 0) {
         CK_OBJECT_HANDLE next;
         OK(promise_vendor(w->h)->RPV_RotateKey(w->session, w->chain, &next, NULL));
@@ -158,6 +188,8 @@ static void writer_step(struct writer *w, unsigned n)
         snprintf(name, sizeof(name), "u%u.%u", w->number, n);
         OK(promise_vendor(w->h)->RPV_AddUser(w->session, name, PIN("a user's PIN"), 1));
     }
+    if (n % 7 == 3)
+        come_and_go(w);
     purge_doomed(w);
     atomic_store(&shared->steps[w->number], n);
 }
@@ -355,12 +387,13 @@ static unsigned users_count(struct harness *h, unsigned writer)
 }
 
 /* What there is of one writer, in the order of its steps. */
-enum part { COUNTER_A, PAIRS, COUNTER_B, DELETED, MADE, VERSIONS, USERS, PARTS };
+enum part { COUNTER_A, PAIRS, COUNTER_B, DELETED, MADE, TOGGLED, VERSIONS, USERS, PARTS };
 
 static void parts_after(unsigned step, unsigned ret_parts[PARTS])
 {
     ret_parts[COUNTER_A] = ret_parts[PAIRS] = ret_parts[COUNTER_B] = ret_parts[MADE] = step;
     ret_parts[DELETED] = step > LAG ? step - LAG : 0;
+    ret_parts[TOGGLED] = step % 2;
     ret_parts[VERSIONS] = 1 + step / 5;
     ret_parts[USERS] = step / 10;
 }
@@ -391,13 +424,16 @@ static void writer_check(struct harness *h, CK_SESSION_HANDLE session, unsigned 
     parts[DELETED] = (unsigned)find_all(h, session, CKO_DATA, "made", writer, CK_TRUE, handles);
     parts[MADE] = parts[DELETED] +
                   (unsigned)find_all(h, session, CKO_DATA, "made", writer, CK_FALSE, handles);
+    parts[TOGGLED] = (unsigned)find_all(h, session, CKO_DATA, "toggle", writer, CK_TRUE, handles);
+    CHECK(parts[TOGGLED] + find_all(h, session, CKO_DATA, "toggle", writer, CK_FALSE, handles) ==
+          1);
     parts[VERSIONS] = chain_check(h, session, writer);
     parts[USERS] = users_count(h, writer);
     if (parts[COUNTER_A] < 2 || !parts_fit(parts, parts[COUNTER_A]))
         harness_fail(__FILE__, __LINE__, "no state of writer %u: A %u, %u pairs, B %u, %u deleted "
-                     "of %u, %u versions, %u users", writer, parts[COUNTER_A], parts[PAIRS],
-                     parts[COUNTER_B], parts[DELETED], parts[MADE], parts[VERSIONS],
-                     parts[USERS]);
+                     "of %u, %u toggled, %u versions, %u users", writer, parts[COUNTER_A], parts[PAIRS],
+                     parts[COUNTER_B], parts[DELETED], parts[MADE], parts[TOGGLED],
+                     parts[VERSIONS], parts[USERS]);
 }
 
 static CK_RV restore(struct harness *h, CK_SESSION_HANDLE session, unsigned n, bool settings,

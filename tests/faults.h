@@ -40,6 +40,7 @@ enum who { NOBODY, USER, SO, ALICE };
 #define OP_SO_PIN 0x4u           /* the SO PIN changes: look at it */
 #define OP_TRIES 0x8u            /* the user's tries change: look at them */
 #define OP_FILES 0x10u           /* it writes a backup */
+#define OP_LATER 0x20u           /* what it does beside may as well be done later */
 
 struct operation {
     const char *name;

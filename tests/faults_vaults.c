@@ -98,6 +98,16 @@ static CK_RV op_sweep(struct session *s)
 }
 
 
+/* A change sweeps a little in passing: four objects. */
+static CK_RV op_create_sweeping(struct session *s)
+{
+    CK_ULONG done = 0, purged;
+    if (!s->again || find_label(s, LABEL, false) == CK_INVALID_HANDLE)
+        return op_create(s);
+    OK(s->vendor->RPV_ListTombstones(s->h->slot, NULL, &done));
+    return done < 4 ? s->vendor->RPV_Sweep(4 - done, &purged) : CKR_OK;
+}
+
 static CK_RV op_first(struct session *s)
 {
     CK_UTF8CHAR label[33] = "first                           ";
@@ -428,6 +438,9 @@ const struct operation FAULTS_VAULTS[] = {
     {"open after that was killed", stage_generation_purge_killed, NOBODY, op_open, OP_COLD,
      CKR_OK},
     {"sweep", stage_due, NOBODY, op_sweep, OP_STEPS, CKR_OK},
+    {"create, and sweep in passing", stage_due, USER, op_create_sweeping,
+     OP_STEPS | OP_LATER, CKR_OK},
+    {"hold the vault when some is due", stage_due, SO, op_vault_hold, OP_STEPS, CKR_OK},
     {"accept a rollback", stage_old_copy, NOBODY, op_accept_rollback, OP_STEPS, CKR_OK},
     {"migrate", stage_old_store, NOBODY, op_open, OP_COLD, CKR_OK},
     {"add a user", stage_key, SO, op_user, 0, CKR_OK},
