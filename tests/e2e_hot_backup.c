@@ -142,15 +142,6 @@ static void toggle(struct writer *w, unsigned n)
     w->toggle = deleted;
 }
 
-/* The vault key is another afterwards, and all is sealed anew. */
-static void come_and_go(struct writer *w)
-{
-    char name[16];
-    snprintf(name, sizeof(name), "t%u", w->number);
-    OK(promise_vendor(w->h)->RPV_AddUser(w->session, name, PIN("a user's PIN"), 1));
-    OK(promise_vendor(w->h)->RPV_RemoveUser(w->session, name));
-}
-
 /* A doomed object goes altogether, if there is one. */
 static void purge_doomed(struct writer *w)
 {
@@ -188,8 +179,6 @@ static void writer_step(struct writer *w, unsigned n)
         snprintf(name, sizeof(name), "u%u.%u", w->number, n);
         OK(promise_vendor(w->h)->RPV_AddUser(w->session, name, PIN("a user's PIN"), 1));
     }
-    if (n % 7 == 3)
-        come_and_go(w);
     purge_doomed(w);
     atomic_store(&shared->steps[w->number], n);
 }
@@ -480,12 +469,35 @@ static CK_RV count_purged(void *ctx, const struct RPV_PROGRESS_INFO *info)
     return CKR_OK;
 }
 
+/* Every object is found, and opens. */
+static void everything_opens(struct harness *h, CK_SESSION_HANDLE session, CK_BBOOL deleted)
+{
+    struct RPV_GENERATION_INFO info;
+    CK_ULONG one = 1;
+    static CK_OBJECT_HANDLE handles[OBJECTS];
+    CK_ATTRIBUTE wanted = ATTR_VAR(CKA_RPV_DELETED, deleted);
+    CK_ULONG n = 0;
+    OK(h->f->C_FindObjectsInit(session, &wanted, 1));
+    OK(h->f->C_FindObjects(session, handles, OBJECTS, &n));
+    OK(h->f->C_FindObjectsFinal(session));
+    CHECK(n > 0 && n < OBJECTS);
+    OK(promise_vendor(h)->RPV_ListGenerations(h->slot, &info, &one));
+    CHECK(deleted || n == info.ulObjects);
+    for (CK_ULONG i = 0; i < n; i++) {
+        char label[64];
+        CK_ATTRIBUTE get = ATTR_VAR(CKA_LABEL, label);
+        OK(h->f->C_GetAttributeValue(session, handles[i], &get, 1));
+    }
+}
+
 /* Back into the store that it is of, over everything. */
 static int same_store_check(void *ctx)
 {
     struct harness *h = own_harness();
     CK_SESSION_HANDLE session = join(h);
     (void)ctx;
+    everything_opens(h, session, CK_FALSE);
+    everything_opens(h, session, CK_TRUE);
     for (unsigned n = 1; n <= backups_wanted(); n++) {
         unsigned purged = 0;
         OK(restore(h, session, n, false, count_purged, &purged));
