@@ -219,8 +219,8 @@ static void *writer_thread(void *ctx)
 
 struct progress { unsigned from[WRITERS], doomed; bool waited; char id[33]; };
 
-/* In the middle of a backup, or once it holds it, an object of the snapshot is purged, and everybody
- * else gets on. */
+/* In the middle of a backup, or once it holds it, an object of the snapshot is purged, and
+ * everybody else gets on. */
 static CK_RV wait_for_writers(void *ctx, const struct RPV_PROGRESS_INFO *info)
 {
     struct progress *p = ctx;
@@ -420,8 +420,8 @@ static void writer_check(struct harness *h, CK_SESSION_HANDLE session, unsigned 
     parts[USERS] = users_count(h, writer);
     if (parts[COUNTER_A] < 2 || !parts_fit(parts, parts[COUNTER_A]))
         harness_fail(__FILE__, __LINE__, "no state of writer %u: A %u, %u pairs, B %u, %u deleted "
-                     "of %u, %u toggled, %u versions, %u users", writer, parts[COUNTER_A], parts[PAIRS],
-                     parts[COUNTER_B], parts[DELETED], parts[MADE], parts[TOGGLED],
+                     "of %u, %u toggled, %u versions, %u users", writer, parts[COUNTER_A],
+                     parts[PAIRS], parts[COUNTER_B], parts[DELETED], parts[MADE], parts[TOGGLED],
                      parts[VERSIONS], parts[USERS]);
 }
 

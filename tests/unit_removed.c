@@ -1,7 +1,7 @@
 /*
- * unit_removed.c: what a user who was removed can still open, with the PIN, the host key, everything
- * of a later store and whatever was kept of an earlier one. Nothing that was made or changed since;
- * of what was there before exactly the records kept, and none that was purged.
+ * unit_removed.c: what a user who was removed can still open, with the PIN, the host key,
+ * everything of a later store and whatever was kept of an earlier one. Nothing that was made or
+ * changed since; of what was there before exactly the records kept, and none that was purged.
  */
 #include <fcntl.h>
 #include <openssl/evp.h>
