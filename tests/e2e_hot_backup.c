@@ -63,7 +63,7 @@ struct writer {
     struct harness *h;
     CK_SESSION_HANDLE session;
     unsigned number;
-    CK_OBJECT_HANDLE counters[2], chain, made[LAG];
+    CK_OBJECT_HANDLE counters[2], chain, made[LAG], toggle;
 };
 
 static CK_OBJECT_HANDLE data_make(struct writer *w, const char *label)
@@ -120,6 +120,26 @@ static void writer_begin(struct writer *w)
         CHECK(promise_find(w->h, w->session, label, false, &w->counters[i], 1) == 1);
     }
     chain_make(w);
+    snprintf(label, sizeof(label), "toggle %u", w->number);
+    w->toggle = data_make(w, label);
+}
+
+/* Deleted in one step, recovered in the next. The handle means a live object only. */
+static void toggle(struct writer *w, unsigned n)
+{
+    CK_OBJECT_HANDLE deleted;
+    if (n % 2 == 1) {
+        OK(w->h->f->C_DestroyObject(w->session, w->toggle));
+        return;
+    }
+    char label[32];
+    CK_BBOOL yes = CK_TRUE;
+    snprintf(label, sizeof(label), "toggle %u", w->number);
+    CK_ATTRIBUTE wanted[] = {ATTR_BYTES(CKA_LABEL, label, strlen(label)),
+                             ATTR_VAR(CKA_RPV_DELETED, yes)};
+    deleted = harness_find(w->h, w->session, wanted, COUNT_OF(wanted));
+    OK(promise_recover(w->h, w->session, deleted));
+    w->toggle = deleted;
 }
 
 /* A doomed object goes altogether, if there is one. */
@@ -149,6 +169,7 @@ static void writer_step(struct writer *w, unsigned n)
     if (n > LAG)
         OK(w->h->f->C_DestroyObject(w->session, w->made[n % LAG]));
     w->made[n % LAG] = data_make(w, name);
+    toggle(w, n);
     if (n % 5 == 0) {
         CK_OBJECT_HANDLE next;
         OK(promise_vendor(w->h)->RPV_RotateKey(w->session, w->chain, &next, NULL));
@@ -198,8 +219,8 @@ static void *writer_thread(void *ctx)
 
 struct progress { unsigned from[WRITERS], doomed; bool waited; char id[33]; };
 
-/* In the middle of a backup, or once it holds it, an object of the snapshot is purged, and everybody
- * else gets on. */
+/* In the middle of a backup, or once it holds it, an object of the snapshot is purged, and
+ * everybody else gets on. */
 static CK_RV wait_for_writers(void *ctx, const struct RPV_PROGRESS_INFO *info)
 {
     struct progress *p = ctx;
@@ -355,12 +376,13 @@ static unsigned users_count(struct harness *h, unsigned writer)
 }
 
 /* What there is of one writer, in the order of its steps. */
-enum part { COUNTER_A, PAIRS, COUNTER_B, DELETED, MADE, VERSIONS, USERS, PARTS };
+enum part { COUNTER_A, PAIRS, COUNTER_B, DELETED, MADE, TOGGLED, VERSIONS, USERS, PARTS };
 
 static void parts_after(unsigned step, unsigned ret_parts[PARTS])
 {
     ret_parts[COUNTER_A] = ret_parts[PAIRS] = ret_parts[COUNTER_B] = ret_parts[MADE] = step;
     ret_parts[DELETED] = step > LAG ? step - LAG : 0;
+    ret_parts[TOGGLED] = step % 2;
     ret_parts[VERSIONS] = 1 + step / 5;
     ret_parts[USERS] = step / 10;
 }
@@ -391,13 +413,16 @@ static void writer_check(struct harness *h, CK_SESSION_HANDLE session, unsigned 
     parts[DELETED] = (unsigned)find_all(h, session, CKO_DATA, "made", writer, CK_TRUE, handles);
     parts[MADE] = parts[DELETED] +
                   (unsigned)find_all(h, session, CKO_DATA, "made", writer, CK_FALSE, handles);
+    parts[TOGGLED] = (unsigned)find_all(h, session, CKO_DATA, "toggle", writer, CK_TRUE, handles);
+    CHECK(parts[TOGGLED] + find_all(h, session, CKO_DATA, "toggle", writer, CK_FALSE, handles) ==
+          1);
     parts[VERSIONS] = chain_check(h, session, writer);
     parts[USERS] = users_count(h, writer);
     if (parts[COUNTER_A] < 2 || !parts_fit(parts, parts[COUNTER_A]))
         harness_fail(__FILE__, __LINE__, "no state of writer %u: A %u, %u pairs, B %u, %u deleted "
-                     "of %u, %u versions, %u users", writer, parts[COUNTER_A], parts[PAIRS],
-                     parts[COUNTER_B], parts[DELETED], parts[MADE], parts[VERSIONS],
-                     parts[USERS]);
+                     "of %u, %u toggled, %u versions, %u users", writer, parts[COUNTER_A],
+                     parts[PAIRS], parts[COUNTER_B], parts[DELETED], parts[MADE], parts[TOGGLED],
+                     parts[VERSIONS], parts[USERS]);
 }
 
 static CK_RV restore(struct harness *h, CK_SESSION_HANDLE session, unsigned n, bool settings,
@@ -444,12 +469,35 @@ static CK_RV count_purged(void *ctx, const struct RPV_PROGRESS_INFO *info)
     return CKR_OK;
 }
 
+/* Every object is found, and opens. */
+static void everything_opens(struct harness *h, CK_SESSION_HANDLE session, CK_BBOOL deleted)
+{
+    struct RPV_GENERATION_INFO info;
+    CK_ULONG one = 1;
+    static CK_OBJECT_HANDLE handles[OBJECTS];
+    CK_ATTRIBUTE wanted = ATTR_VAR(CKA_RPV_DELETED, deleted);
+    CK_ULONG n = 0;
+    OK(h->f->C_FindObjectsInit(session, &wanted, 1));
+    OK(h->f->C_FindObjects(session, handles, OBJECTS, &n));
+    OK(h->f->C_FindObjectsFinal(session));
+    CHECK(n > 0 && n < OBJECTS);
+    OK(promise_vendor(h)->RPV_ListGenerations(h->slot, &info, &one));
+    CHECK(deleted || n == info.ulObjects);
+    for (CK_ULONG i = 0; i < n; i++) {
+        char label[64];
+        CK_ATTRIBUTE get = ATTR_VAR(CKA_LABEL, label);
+        OK(h->f->C_GetAttributeValue(session, handles[i], &get, 1));
+    }
+}
+
 /* Back into the store that it is of, over everything. */
 static int same_store_check(void *ctx)
 {
     struct harness *h = own_harness();
     CK_SESSION_HANDLE session = join(h);
     (void)ctx;
+    everything_opens(h, session, CK_FALSE);
+    everything_opens(h, session, CK_TRUE);
     for (unsigned n = 1; n <= backups_wanted(); n++) {
         unsigned purged = 0;
         OK(restore(h, session, n, false, count_purged, &purged));

@@ -1,8 +1,8 @@
 /*
  * A purge is a crypto-erase. With the vault's PINs in hand, and even with a copy of the database
- * taken before the purge, what is on disk after it does not open the key again: nor does it a purged
- * generation, by hand or by date, with all that is in it and all its principals. A removed user,
- * with such a copy and the PIN, opens what was there then and was not purged; nothing later.
+ * taken before the purge, what is on disk after it does not open the key again: nor does it a
+ * purged generation, by hand or by date, with all that is in it and all its principals. A removed
+ * user, with such a copy and the PIN, opens what was there then and was not purged; nothing later.
  */
 #include <dirent.h>
 #include <fcntl.h>

@@ -35,12 +35,13 @@ struct session {
 enum who { NOBODY, USER, SO, ALICE };
 
 /* How a row is out of the ordinary. */
-#define OP_STEPS 0x1u            /* several transactions: some of its lines may be done, others not */
+#define OP_STEPS 0x1u            /* several transactions: some lines may be done, others not */
 #define OP_COLD 0x2u             /* the module is not loaded yet: that is what it does */
 #define OP_SO_PIN 0x4u           /* the SO PIN changes: look at it */
 #define OP_TRIES 0x8u            /* the user's tries change: look at them */
 #define OP_FILES 0x10u           /* it writes a backup */
 #define OP_OLD_COPY 0x20u        /* the store is an older copy, until that is accepted */
+#define OP_LATER 0x40u           /* what it does beside may as well be done later */
 
 struct operation {
     const char *name;

@@ -98,6 +98,16 @@ static CK_RV op_sweep(struct session *s)
 }
 
 
+/* A change sweeps a little in passing: four objects. */
+static CK_RV op_create_sweeping(struct session *s)
+{
+    CK_ULONG done = 0, purged;
+    if (!s->again || find_label(s, LABEL, false) == CK_INVALID_HANDLE)
+        return op_create(s);
+    OK(s->vendor->RPV_ListTombstones(s->h->slot, NULL, &done));
+    return done < 4 ? s->vendor->RPV_Sweep(4 - done, &purged) : CKR_OK;
+}
+
 static CK_RV op_first(struct session *s)
 {
     CK_UTF8CHAR label[33] = "first                           ";
@@ -167,6 +177,16 @@ static CK_RV op_generation_hold(struct session *s)
 static CK_RV op_generation_lock(struct session *s)
 {
     return s->vendor->RPV_SetLock(s->h->slot, deleted_generation(s), 1, PIN(s->w->so_pin));
+}
+
+static CK_RV op_generation_release(struct session *s)
+{
+    return s->vendor->RPV_SetHold(s->h->slot, deleted_generation(s), CK_FALSE, PIN(s->w->so_pin));
+}
+
+static CK_RV op_generation_unlock(struct session *s)
+{
+    return s->vendor->RPV_SetLock(s->h->slot, deleted_generation(s), 0, PIN(s->w->so_pin));
 }
 
 static CK_RV op_generation_purge(struct session *s)
@@ -277,6 +297,18 @@ static void stage_due(struct session *s)
     session_become(s, USER);
     keys_make(s, SOME + 2, SOME);
     clock_forward(s, 91 * DAY);
+}
+
+static void stage_generation_held(struct session *s)
+{
+    stage_retired(s);
+    OK(op_generation_hold(s));
+}
+
+static void stage_generation_locked(struct session *s)
+{
+    stage_retired(s);
+    OK(op_generation_lock(s));
 }
 
 static void stage_generation_purge_killed(struct session *s)
@@ -400,10 +432,15 @@ const struct operation FAULTS_VAULTS[] = {
     {"recover it as its user", stage_retired, NOBODY, op_generation_recover_by_user, 0, CKR_OK},
     {"hold a generation", stage_retired, NOBODY, op_generation_hold, 0, CKR_OK},
     {"lock a generation", stage_retired, NOBODY, op_generation_lock, 0, CKR_OK},
+    {"release a generation", stage_generation_held, NOBODY, op_generation_release, 0, CKR_OK},
+    {"unlock a generation", stage_generation_locked, NOBODY, op_generation_unlock, 0, CKR_OK},
     {"purge a generation", stage_retired, NOBODY, op_generation_purge, 0, CKR_OK},
     {"open after that was killed", stage_generation_purge_killed, NOBODY, op_open, OP_COLD,
      CKR_OK},
     {"sweep", stage_due, NOBODY, op_sweep, OP_STEPS, CKR_OK},
+    {"create, and sweep in passing", stage_due, USER, op_create_sweeping,
+     OP_STEPS | OP_LATER, CKR_OK},
+    {"hold the vault when some is due", stage_due, SO, op_vault_hold, OP_STEPS, CKR_OK},
     {"accept a rollback", stage_old_copy, NOBODY, op_accept_rollback, OP_STEPS | OP_OLD_COPY,
      CKR_OK},
     {"migrate", stage_old_store, NOBODY, op_open, OP_COLD, CKR_OK},
