@@ -27,6 +27,7 @@ struct user_change {
     const char *operation;
     int (*step)(struct commit_txn *txn, struct user_change *change);
     bool fresh;                   /* the user must not be there yet */
+    bool must_rotate;             /* VS_STALE when a rotation is under way */
     uint32_t verbs;
     const struct pin_key *pin_key;
     const struct vs_id *id;       /* of a grant */
@@ -218,6 +219,8 @@ int vs_user_grant(struct vs_store *store, struct vs_login *login, const char *na
 
 /* ------------------------------------------------------------------ remove */
 
+#define REMOVE_TRIES 16
+
 static int grants_clear(struct commit_txn *txn, const struct user_change *c)
 {
     struct key prefix = key_grants(c->live.number, c->principal.number), key;
@@ -248,6 +251,8 @@ static int remove_step(struct commit_txn *txn, struct user_change *c)
 
     bool begun = false;
 
+    if (c->must_rotate && c->live.rotation.resealing)
+        return VS_STALE;
     VS_TRY(rotation_begin(txn, c->login, &c->live, c->who.name, &begun));
     snprintf(c->detail, sizeof(c->detail), "%s, the vault key %s", c->who.name,
              begun ? "is rotated" : "stays: not everybody has a public key yet");
@@ -258,12 +263,19 @@ static int remove_step(struct commit_txn *txn, struct user_change *c)
 int vs_user_remove(struct vs_store *store, struct vs_login *login, const char *name)
 {
     struct user_change c = change_of(login, name);
+    int status = VS_STALE;
 
     c.operation = "UserRemove";
     c.step = remove_step;
-    if (login != NULL)
-        VS_TRY(store_result(store, __func__, rotation_finish(store, login)));
-    VS_TRY(user_change(store, __func__, &c));
+    /* The key of a rotation that is under way was sealed to this user, too: that one is finished
+     * first. Not for ever: a damaged record keeps it from ending. */
+    for (int i = 1; status == VS_STALE && i <= REMOVE_TRIES; i++) {
+        if (login != NULL)
+            VS_TRY(store_result(store, __func__, rotation_finish(store, login)));
+        c.must_rotate = i < REMOVE_TRIES;
+        status = user_change(store, __func__, &c);
+    }
+    VS_TRY(status);
     /* done is done: a fault here is traced, and the next login goes on */
     (void)store_result(store, __func__, rotation_finish(store, login));
     return VS_OK;
