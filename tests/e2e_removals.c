@@ -66,6 +66,20 @@ static int remover(void *ctx)
     return 0;
 }
 
+/* Meanwhile the user changes the PIN to the same, again and again. */
+static int pin_changer(void *ctx)
+{
+    struct harness h = harness;
+    (void)ctx;
+    harness_load(&h);
+    harness_slot(&h);
+    CK_SESSION_HANDLE session = harness_session_rw(&h);
+    for (unsigned i = 0; i < rounds(); i++)
+        OK(h.f->C_SetPIN(session, PIN(HARNESS_USER_PIN), PIN(HARNESS_USER_PIN)));
+    harness_unload(&h);
+    return 0;
+}
+
 /* Value and state of each are what they were. */
 static int look(void *ctx)
 {
@@ -133,8 +147,10 @@ static int setup(void **state)
         numbers[i] = i;
         pids[i] = fork_start(remover, &numbers[i]);
     }
+    pid_t changer = fork_start(pin_changer, NULL);
     for (unsigned i = 0; i < REMOVERS; i++)
         CHECK(fork_wait(pids[i]) == 0);
+    CHECK(fork_wait(changer) == 0);
     return 0;
 }
 
