@@ -1,6 +1,6 @@
 /*
  * kill -9 at random moments of three processes that govern one vault: make, change, delete, recover
- * and purge objects, rotate keys, add and change users, set the policy, back up. Whatever
+ * and purge objects, rotate keys, add, change and remove users, set the policy, back up. Whatever
  * returned CKR_OK is in the event log, with the principal and the object or user; what was under
  * way is there once or not at all, and nothing else is. The chain verifies, and host.head names an
  * event that is in the log, never one ahead of it.
@@ -207,6 +207,8 @@ static void do_user(struct worker *w)
     snprintf(name, sizeof(name), "u%u.%u", w->number, ++w->journal->users);
     TELL(w, "UserAdd", name, w->vendor->RPV_AddUser(w->session, name, PIN("a PIN"), 1));
     TELL(w, "UserVerbs", name, w->vendor->RPV_SetUserVerbs(w->session, name, 3));
+    if (below(w, 2) == 0)
+        TELL(w, "UserRemove", name, w->vendor->RPV_RemoveUser(w->session, name));
 }
 
 static void do_policy(struct worker *w)

@@ -142,6 +142,15 @@ static void toggle(struct writer *w, unsigned n)
     w->toggle = deleted;
 }
 
+/* The vault key is another afterwards, and all is sealed anew. */
+static void come_and_go(struct writer *w)
+{
+    char name[16];
+    snprintf(name, sizeof(name), "t%u", w->number);
+    OK(promise_vendor(w->h)->RPV_AddUser(w->session, name, PIN("a user's PIN"), 1));
+    OK(promise_vendor(w->h)->RPV_RemoveUser(w->session, name));
+}
+
 /* A doomed object goes altogether, if there is one. */
 static void purge_doomed(struct writer *w)
 {
@@ -179,6 +188,8 @@ static void writer_step(struct writer *w, unsigned n)
         snprintf(name, sizeof(name), "u%u.%u", w->number, n);
         OK(promise_vendor(w->h)->RPV_AddUser(w->session, name, PIN("a user's PIN"), 1));
     }
+    if (n % 7 == 3)
+        come_and_go(w);
     purge_doomed(w);
     atomic_store(&shared->steps[w->number], n);
 }

@@ -409,13 +409,33 @@ struct pin_set {
     struct secret_key *pair;           /* the principal's own; NULL: it is not known */
 };
 
+/* The vault key of now: the one that the PIN opened, or, when it was rotated since, the one that
+ * the principal's box has by now. VS_STALE: another set the PIN anew meanwhile. */
+static int pin_set_key(struct commit_txn *txn, const struct pin_set *set,
+                       const struct generation *live, const struct principal *principal,
+                       struct secret_key *ret_key)
+{
+    int status;
+
+    if (set->login != NULL || set->epoch == live->rotation.epoch) {
+        memcpy(ret_key->b, set->login != NULL
+                               ? login_ring_of(set->login, live->rotation.epoch)->vault_key
+                               : set->vault_key, SEAL_KEY);
+        return VS_OK;
+    }
+    if (!principal->has_pair || set->pair == NULL || principal->epoch != live->rotation.epoch)
+        return VS_STALE;
+    status = principal_box_open(txn->store, live, set->who, principal, set->pair->b, ret_key);
+    return status == VS_E_CORRUPT ? VS_STALE : status;
+}
+
 static int pin_set_run(struct commit_txn *txn, void *ctx)
 {
     const struct pin_set *set = ctx;
     const struct audit_entry entry = {.vault = set->vault, .generation = set->generation,
                                       .operation = set->operation,
                                       .principal = set->by};
-    AUTO(secret_key) struct secret_key slot;
+    AUTO(secret_key) struct secret_key slot, vault_key;
     struct principal principal;
     struct generation live;
     int status;
@@ -423,19 +443,15 @@ static int pin_set_run(struct commit_txn *txn, void *ctx)
     VS_TRY(generation_enter(txn->store, txn->kv, set->vault, set->login, &live));
     if (live.number != set->generation)
         return VS_REVOKED;
-    if (set->login == NULL && set->epoch != live.rotation.epoch)
-        return VS_STALE;
     if (live.lock >= GENERATION_READ_ONLY)
         return VS_LOCKED;
     memset(&principal, 0, sizeof(principal));
     status = principal_get(txn->store, txn->kv, live.number, set->who, &principal);
     if (status != VS_OK && (status != VS_NOT_FOUND || set->who.name != NULL))
         return status;
+    VS_TRY(pin_set_key(txn, set, &live, &principal, &vault_key));
     VS_TRY(keyslots_read(txn->store->slots, live.slot, slot.b));
-    VS_TRY(principal_wrap(txn->store, &live, set->who, slot.b, set->pin_key,
-                          set->login != NULL
-                              ? login_ring_of(set->login, live.rotation.epoch)->vault_key
-                              : set->vault_key,
+    VS_TRY(principal_wrap(txn->store, &live, set->who, slot.b, set->pin_key, vault_key.b,
                           &principal, set->pair));
     VS_TRY(principal_put(txn, live.number, set->who, &principal));
     return audit_append(txn, &entry);

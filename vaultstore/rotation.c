@@ -270,8 +270,10 @@ struct reseal_place {
 
 struct reseal {
     struct vs_login *login;
+    uint64_t epoch;               /* all before `at` is sealed under its key */
     struct reseal_place at;
-    struct reseal_place next;     /* set anew by every run */
+    uint64_t next_epoch;          /* these two are set anew by every run */
+    struct reseal_place next;
 };
 
 static struct key part_prefix(const struct generation *g, enum reseal_part part)
@@ -340,7 +342,14 @@ static int reseal_run(struct commit_txn *txn, void *ctx)
     size_t n = 0;
 
     r->next = r->at;
+    r->next_epoch = r->epoch;
     VS_TRY(generation_enter(txn->store, txn->kv, r->login->vault, r->login, &live));
+    if (live.rotation.resealing && live.rotation.epoch != r->epoch) {
+        /* another process ended this rotation and began the next: what was done is of the former */
+        r->next = (struct reseal_place){.part = PART_OWN, .whole = true};
+        r->next_epoch = live.rotation.epoch;
+        return VS_OK;
+    }
     if (!live.rotation.resealing) {
         r->next.part = PART_END;
         r->next.whole = false;
@@ -366,8 +375,8 @@ static int reseal_end(struct commit_txn *txn, void *ctx)
     struct generation live;
 
     VS_TRY(generation_enter(txn->store, txn->kv, r->login->vault, r->login, &live));
-    if (!live.rotation.resealing)
-        return VS_OK;
+    if (!live.rotation.resealing || live.rotation.epoch != r->epoch)
+        return VS_OK;            /* ended by another; what has begun since is for who began it */
     live.rotation.resealing = false;
     live.rotation.former_epoch = 0;
     live.rotation.former_own_index = false;
@@ -384,6 +393,7 @@ int rotation_finish(struct vs_store *store, struct vs_login *login)
     while (r.at.part != PART_END) {
         VS_TRY(commit_run(store, reseal_run, &r));
         r.at = r.next;
+        r.epoch = r.next_epoch;
     }
     return r.at.whole ? commit_run(store, reseal_end, &r) : VS_OK;
 }

@@ -27,6 +27,7 @@ struct user_change {
     const char *operation;
     int (*step)(struct commit_txn *txn, struct user_change *change);
     bool fresh;                   /* the user must not be there yet */
+    bool must_rotate;             /* VS_STALE when a rotation is under way */
     uint32_t verbs;
     const struct pin_key *pin_key;
     const struct vs_id *id;       /* of a grant */
@@ -219,6 +220,8 @@ int vs_user_grant(struct vs_store *store, struct vs_login *login, const char *na
 
 /* ------------------------------------------------------------------ remove */
 
+#define REMOVE_TRIES 16
+
 static int grants_clear(struct commit_txn *txn, const struct user_change *c)
 {
     struct key prefix = key_grants(c->live.number, c->principal.number), key;
@@ -247,6 +250,8 @@ static int remove_step(struct commit_txn *txn, struct user_change *c)
 {
     struct key key = key_named(c->live.number, c->who.name);
 
+    if (c->must_rotate && c->live.rotation.resealing)
+        return VS_STALE;
     VS_TRY(rotation_begin(txn, c->login, &c->live, c->who.name, &c->rotated));
     snprintf(c->detail, sizeof(c->detail), "%s, the vault key %s", c->who.name,
              c->rotated                   ? "is rotated"
@@ -259,12 +264,19 @@ static int remove_step(struct commit_txn *txn, struct user_change *c)
 int vs_user_remove(struct vs_store *store, struct vs_login *login, const char *name)
 {
     struct user_change c = change_of(login, name);
+    int status = VS_STALE;
 
     c.operation = "UserRemove";
     c.step = remove_step;
-    if (login != NULL)
-        VS_TRY(store_result(store, __func__, rotation_finish(store, login)));
-    VS_TRY(user_change(store, __func__, &c));
+    /* The key of a rotation that is under way was sealed to this user, too: that one is finished
+     * first. Not for ever: a damaged record keeps it from ending. */
+    for (int i = 1; status == VS_STALE && i <= REMOVE_TRIES; i++) {
+        if (login != NULL)
+            VS_TRY(store_result(store, __func__, rotation_finish(store, login)));
+        c.must_rotate = i < REMOVE_TRIES;
+        status = user_change(store, __func__, &c);
+    }
+    VS_TRY(status);
     if (!c.rotated)
         store_trace(store, __func__, "%s is removed; the vault key is rotated by a later login, "
                     "see the event UserRemove", name);
