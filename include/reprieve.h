@@ -325,8 +325,8 @@ struct RPV_FUNCTION_LIST {
                              const struct RPV_POLICY *pPolicy, CK_SLOT_ID *pSlotID);
     CK_RV (*RPV_GetDefaultPolicy)(struct RPV_POLICY *pPolicy);
     CK_RV (*RPV_GetPolicy)(CK_SLOT_ID slotID, struct RPV_POLICY *pPolicy);
-    /* Needs an SO session, or the policy verb. CKR_ARGUMENTS_BAD: out of range, or a one-way
-     * switch turned back. */
+    /* Needs the policy verb (CKR_ACTION_PROHIBITED) and a read-write session. CKR_ARGUMENTS_BAD:
+     * out of range, or a one-way switch turned back; the reason names the field and its range. */
     CK_RV (*RPV_SetPolicy)(CK_SESSION_HANDLE hSession, const struct RPV_POLICY *pPolicy);
     /* The live generation first, then deleted ones. */
     CK_RV (*RPV_ListGenerations)(CK_SLOT_ID slotID, struct RPV_GENERATION_INFO *pGenerations,

@@ -102,6 +102,12 @@ static void others_cannot(const struct policy_row *row)
     refused(row, row->on, CKR_ACTION_PROHIBITED, "policy verb");
     as_named("purger");
     refused(row, row->on, CKR_ACTION_PROHIBITED, "policy verb");
+    as_named("keeper");
+    CK_SESSION_HANDLE read_write = world.session;
+    world.session = harness_session(&world.h, 0);
+    refused(row, row->on, CKR_SESSION_READ_ONLY, "read-write");
+    OK(world.h.f->C_CloseSession(world.session));
+    world.session = read_write;
     as_user();
     CHECK(field_get(row) == row->off);
 }

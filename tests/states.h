@@ -17,7 +17,7 @@ enum column {
 };
 extern const char *const COLUMN_NAMES[COLUMNS];
 
-enum kind { AES, AES_OPEN, PRIVATE, PUBLIC, DATA, DATA_PRIVATE, KINDS };
+enum kind { AES, AES_OPEN, PRIVATE, PUBLIC, CERTIFICATE, DATA, DATA_PRIVATE, KINDS };
 #define KIND(kind) (1u << (kind))
 #define KINDS_AES (KIND(AES) | KIND(AES_OPEN))
 #define KINDS_ALL ((1u << KINDS) - 1)

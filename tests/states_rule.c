@@ -17,6 +17,7 @@ const struct kind_row KIND_ROWS[KINDS] = {
     [AES_OPEN] = {"secret, not private", CKO_SECRET_KEY, false, VERBS_COPY},
     [PRIVATE] = {"private", CKO_PRIVATE_KEY, true, VERBS_COPY},
     [PUBLIC] = {"public", CKO_PUBLIC_KEY, false, RPV_VERB_GET},
+    [CERTIFICATE] = {"certificate", CKO_CERTIFICATE, false, RPV_VERB_GET},
     [DATA] = {"data", CKO_DATA, false, RPV_VERB_GET},
     [DATA_PRIVATE] = {"data, private", CKO_DATA, true, RPV_VERB_GET},
 };
@@ -94,7 +95,8 @@ const struct call_row CALLS[] = {
     {.name = "get a label", .kinds = KINDS_ALL, .run = call_get, .gone = GONE, .without = GONE},
     {.name = "get a state", .kinds = KINDS_ALL, .run = call_get_state, .gone = GONE,
      .without = GONE},
-    {.name = "get a key part", .kinds = KINDS_ALL & ~KIND(PUBLIC), .run = call_get_value,
+    {.name = "get a key part", .kinds = KINDS_ALL & ~(KIND(PUBLIC) | KIND(CERTIFICATE)),
+     .run = call_get_value,
      .verbs = RPV_VERB_GET, .without = SENSITIVE, .gone = GONE, .governed = SENSITIVE,
      .deleted_one = SENSITIVE},
     SET("set a label", CKA_LABEL, "another", .verbs = RPV_VERB_UPDATE,
