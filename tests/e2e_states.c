@@ -194,9 +194,12 @@ static void base_make(struct governor *g)
 }
 
 /* One principal's turn. Handles are taken with all verbs, so that what is refused afterwards is
- * refused for want of a verb, not of a handle. */
+ * refused for want of a verb, not of a handle. The verbs come after the login, and go again. */
 static void governor_turn(struct governor *g)
 {
+    OK(g->rpv->RPV_SetUserVerbs(g->session, "named", 0));
+    lockstep_tell(&step);        /* it logs in */
+    lockstep_wait(&step);
     OK(g->rpv->RPV_SetUserVerbs(g->session, "named", RPV_VERBS_ALL));
     cells_visit(cell_grant, g);
     cells_visit(cell_make, g);
@@ -336,7 +339,7 @@ static unsigned vendors_check(struct viewer *v)
             CK_RV rv = VENDORS[i].run(v, kinds[k]);
             CK_RV expected = rule_vendor_expected(t->principal, &VENDORS[i], kinds[k]);
             if (rv != expected && wrong++ < 100)
-                print_error("%s a %s key by %s: %s, not %s\n", VENDORS[i].name,
+                print_error("%s (%s) by %s: %s, not %s\n", VENDORS[i].name,
                             KIND_ROWS[kinds[k]].name, t->principal->name, ckr_name(rv),
                             ckr_name(expected));
         }
@@ -350,6 +353,8 @@ static unsigned principal_check(struct viewer *v, const struct principal_row *pr
     lockstep_tell(&step);
     lockstep_wait(&step);
     handles_login(v);
+    lockstep_tell(&step);
+    lockstep_wait(&step);
     cells_visit(handle_take_live, v);
     for (enum kind kind = 0; kind < KINDS; kind++)
         v->base[kind] = seat_find(&v->h, v->session, kind, t->base[kind], 1);

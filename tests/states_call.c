@@ -452,6 +452,15 @@ CK_RV vendor_grant(struct viewer *v, enum kind kind)
     return v->rpv->RPV_GrantUser(v->session, "third", v->base[kind], 0);
 }
 
+/* To what it is already. */
+CK_RV vendor_policy(struct viewer *v, enum kind kind)
+{
+    struct RPV_POLICY policy;
+    (void)kind;
+    OK(v->rpv->RPV_GetPolicy(v->h.slot, &policy));
+    return v->rpv->RPV_SetPolicy(v->session, &policy);
+}
+
 /* ------------------------------------------------------------------ before any call */
 
 void viewer_prepare(struct viewer *v)

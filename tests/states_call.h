@@ -35,5 +35,6 @@ CK_RV make_copy(struct viewer *v, bool is_private);
 CK_RV vendor_rotate(struct viewer *v, enum kind kind);
 CK_RV vendor_backup(struct viewer *v, enum kind kind);
 CK_RV vendor_grant(struct viewer *v, enum kind kind);
+CK_RV vendor_policy(struct viewer *v, enum kind kind);
 
 #endif

@@ -260,6 +260,8 @@ CK_RV rule_make_expected(const struct principal_row *p, const struct make_row *m
 const struct vendor_row VENDORS[] = {
     {"back up", vendor_backup, RPV_VERB_BACKUP, PROHIBITED, PROHIBITED, CKR_OK},
     {"grant", vendor_grant, RPV_VERB_POLICY, PROHIBITED, CKR_USER_NOT_LOGGED_IN, CKR_OK},
+    {"set the policy", vendor_policy, RPV_VERB_POLICY, PROHIBITED, CKR_USER_NOT_LOGGED_IN,
+     CKR_OK},
     /* last: a key has one next version */
     {"rotate", vendor_rotate, RPV_VERB_ROTATE, NO_PLACE, CKR_USER_NOT_LOGGED_IN, GONE},
 };
@@ -269,15 +271,15 @@ CK_RV rule_vendor_expected(const struct principal_row *p, const struct vendor_ro
                            enum kind kind)
 {
     bool is_private = KIND_ROWS[kind].is_private;
-    /* users are changed by a login, whatever they are granted */
-    bool users = vendor->run == vendor_grant;
-    if (users && p->login == LOGGED_OUT)
+    /* users and the policy are changed by a login, whatever it is granted on objects */
+    bool by_login = vendor->run == vendor_grant || vendor->run == vendor_policy;
+    if (by_login && p->login == LOGGED_OUT)
         return vendor->nobody;
-    if (!sees(p, is_private))
+    if (vendor->run != vendor_policy && !sees(p, is_private))
         return GONE;
     if (p->login == AS_SO && is_private && vendor->governed != CKR_OK)
         return vendor->governed;
-    if (!((users ? p->verbs : p->verbs | p->granted) & vendor->verb))
+    if (!((by_login ? p->verbs : p->verbs | p->granted) & vendor->verb))
         return p->login == LOGGED_OUT ? vendor->nobody : vendor->without;
     return CKR_OK;
 }
