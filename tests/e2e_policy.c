@@ -119,6 +119,11 @@ static void range_holds(const struct policy_row *row)
         refused(row, row->wrong[i], CKR_ARGUMENTS_BAD, row->name);
         reason_has(row->range);
     }
+    for (size_t i = 0; i < COUNT_OF(row->wrong) && row->range != NULL; i++) {
+        struct RPV_POLICY before = policy_get();
+        OK(policy_set(policy_with(row, i == 0 ? row->wrong[0] + 1 : row->wrong[1] - 1)));
+        OK(policy_set(before));  /* before a login that would pay for it */
+    }
     if (row->range != NULL)      /* what does not fit the store's own type is out of it, too */
         refused(row, (1UL << 32) + row->on, CKR_ARGUMENTS_BAD, row->range);
     as_user();

@@ -386,7 +386,6 @@ static void every_cell(void **state)
     (void)state;
     static struct viewer v;
     unsigned n = 0;
-    harness_fail_hook = _fail;
     t = mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(t != MAP_FAILED && CALLS_COUNT <= CALLS_MAX);
     harness_init(&t->h, "purge_protection = no\n");
@@ -413,9 +412,84 @@ static void every_cell(void **state)
     harness_done(&t->h);
 }
 
+/* ------------------------------------------------------------------ many at once */
+
+static const struct call_row *row_of(const char *name)
+{
+    for (size_t i = 0; i < CALLS_COUNT; i++)
+        if (strcmp(CALLS[i].name, name) == 0)
+            return &CALLS[i];
+    harness_fail(__FILE__, __LINE__, "no row %s", name);
+    return NULL;
+}
+
+/* One object of each kind, deleted; and the principal's verbs. */
+static void all_delete(struct viewer *v, const struct principal_row *principal)
+{
+    CK_OBJECT_HANDLE objects[KINDS];
+    static uint32_t serial;
+    harness_login(&v->h, v->session, CKU_USER);
+    for (enum kind kind = 0; kind < KINDS; kind++)
+        seat_make(&v->h, v->session, kind, ACTIVE, ++serial, true);
+    harness_logout(&v->h, v->session);
+    harness_login(&v->h, v->session, CKU_SO);
+    OK(v->rpv->RPV_SetUserVerbs(v->session, "named", principal->verbs));
+    for (enum kind kind = 0; kind < KINDS; kind++) {
+        objects[kind] = seat_find(&v->h, v->session, kind, serial - KINDS + kind + 1, 1);
+        OK(v->rpv->RPV_GrantUser(v->session, "named", objects[kind], principal->granted));
+    }
+    harness_logout(&v->h, v->session);
+    harness_login(&v->h, v->session, CKU_USER);
+    for (enum kind kind = 0; kind < KINDS; kind++)
+        OK(v->h.f->C_DestroyObject(v->session, seat_find(&v->h, v->session, kind,
+                                                         serial - KINDS + kind + 1, 0)));
+    harness_logout(&v->h, v->session);
+}
+
+/* Recovers all that the principal may, and no more; the user has the rest. */
+static void recover_all_check(struct viewer *v, const struct principal_row *principal)
+{
+    CK_ULONG expected = 0, n = 77;
+    for (enum kind kind = 0; kind < KINDS; kind++)
+        expected += rule_expected(principal, row_of("recover"), kind, DELETED) == CKR_OK;
+    all_delete(v, principal);
+    login_as(v, principal->login);
+    OK(v->rpv->RPV_RecoverAll(v->session, 100, &n));
+    if (n != expected)
+        harness_fail(__FILE__, __LINE__, "%s has recovered %lu, not %lu", principal->name, n,
+                     expected);
+    if (principal->login != LOGGED_OUT)
+        harness_logout(&v->h, v->session);
+    harness_login(&v->h, v->session, CKU_USER);
+    OK(v->rpv->RPV_RecoverAll(v->session, 100, &n));
+    CHECK(n == KINDS - expected);
+    harness_logout(&v->h, v->session);
+}
+
+static void recover_all(void **state)
+{
+    static struct viewer v;
+    (void)state;
+    harness_init(&v.h, NULL);
+    v.session = harness_start(&v.h);
+    v.rpv = promise_vendor(&v.h);
+    harness_logout(&v.h, v.session);
+    harness_login(&v.h, v.session, CKU_SO);
+    OK(v.rpv->RPV_AddUser(v.session, "named", PIN("named-pin"), 0));
+    harness_logout(&v.h, v.session);
+    for (size_t i = 0; i < PRINCIPALS_COUNT; i++)
+        if (!is_left_out(i))
+            recover_all_check(&v, &PRINCIPALS[i]);
+    harness_done(&v.h);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_cell)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_cell),
+        cmocka_unit_test(recover_all),
+    };
+    harness_fail_hook = _fail;
     /* no power fails here: it need not wait for a disk */
     if (getenv("TMPDIR") == NULL && access("/dev/shm", W_OK) == 0)
         setenv("TMPDIR", "/dev/shm", 1);

@@ -13,7 +13,7 @@ struct policy_row {
     size_t offset, size;         /* of the field in struct RPV_POLICY */
     CK_ULONG off, on;
     const char *on_text;         /* as the command takes it */
-    CK_ULONG wrong[2];           /* out of range, just below and just above; range NULL: none is */
+    CK_ULONG wrong[2];           /* just below the range and just above; range NULL: there is none */
     const char *range;
     /* Does what the switch is about; CKR_OK, or with the switch on the refusal. */
     CK_RV (*probe)(bool on);

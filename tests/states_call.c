@@ -216,6 +216,13 @@ CALL_FN(call_get_state)
     return get(v, seat, CKA_RPV_STATE);
 }
 
+CALL_FN(call_get_size)
+{
+    CK_ULONG size = 0;
+    (void)call;
+    return v->h.f->C_GetObjectSize(v->session, seat->handle, &size);
+}
+
 CALL_FN(call_get_value)
 {
     (void)call;

@@ -9,6 +9,7 @@ CALL_FN(call_find);              /* found, or CKR_OBJECT_HANDLE_INVALID */
 CALL_FN(call_list);
 CALL_FN(call_get);
 CALL_FN(call_get_state);
+CALL_FN(call_get_size);
 CALL_FN(call_get_value);
 CALL_FN(call_set);
 CALL_FN(call_copy);

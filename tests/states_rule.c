@@ -95,6 +95,8 @@ const struct call_row CALLS[] = {
     {.name = "get a label", .kinds = KINDS_ALL, .run = call_get, .gone = GONE, .without = GONE},
     {.name = "get a state", .kinds = KINDS_ALL, .run = call_get_state, .gone = GONE,
      .without = GONE},
+    {.name = "get a size", .kinds = KINDS_ALL, .run = call_get_size, .gone = GONE,
+     .without = GONE},
     {.name = "get a key part", .kinds = KINDS_ALL & ~(KIND(PUBLIC) | KIND(CERTIFICATE)),
      .run = call_get_value,
      .verbs = RPV_VERB_GET, .without = SENSITIVE, .gone = GONE, .governed = SENSITIVE,
