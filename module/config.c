@@ -47,6 +47,7 @@ static const struct config_key KEYS[] = {
     WORD("disable_before_delete", defaults.disable_before_delete, "no", "yes"),
     WORD("refuse_conflicts", defaults.refuse_conflicts, "no", "yes"),
     WORD("refuse_legacy_padding", defaults.refuse_legacy_padding, "no", "yes"),
+    WORD("clock_strict", defaults.clock_strict, "no", "yes"),
     WORD("tombstone_labels", defaults.tombstone_labels, "no", "yes"),
     WORD("newest_only", defaults.newest_only, "no", "yes"),
     NUMBER("purge_approvals", defaults.purge_approvals, 0, VS_APPROVALS_MAX),

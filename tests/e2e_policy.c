@@ -177,6 +177,19 @@ static void set_as_keeper(struct RPV_POLICY policy)
     as_user();
 }
 
+/* What new vaults begin with is the configuration's. */
+static void configured(const struct policy_row *row)
+{
+    char line[100];
+    struct RPV_POLICY policy;
+    snprintf(line, sizeof line, "%s = %s\n", row->name, row->on_text);
+    harness_init(&world.h, line);
+    harness_load(&world.h);
+    OK(promise_vendor(&world.h)->RPV_GetDefaultPolicy(&policy));
+    CHECK(field_of(row, &policy) == row->on);
+    harness_done(&world.h);
+}
+
 static void switch_each_way(void **state)
 {
     const struct policy_row *row = *state;
@@ -198,6 +211,7 @@ static void switch_each_way(void **state)
     set_as_keeper(before);
     CHECK(field_get(row) == row->off);
     world_stop();
+    configured(row);
 }
 
 /* What the command shows of a policy is all there is of it: each has its row. */

@@ -12,7 +12,7 @@ struct policy_row {
     const char *name;            /* as configuration and command know it */
     size_t offset, size;         /* of the field in struct RPV_POLICY */
     CK_ULONG off, on;
-    const char *on_text;         /* as the command takes it */
+    const char *on_text;         /* as the command and the configuration take it */
     CK_ULONG wrong[2];           /* just below the range and just above; range NULL: there is none */
     const char *range;
     /* Does what the switch is about; CKR_OK, or with the switch on the refusal. */

@@ -195,6 +195,24 @@ CALL_FN(call_find)
                : CKR_OBJECT_HANDLE_INVALID;
 }
 
+CALL_FN(call_find_value)
+{
+    static const struct { const void *value; CK_ULONG len; } values[KINDS] = {
+        [AES] = {aes_value, sizeof aes_value}, [AES_OPEN] = {aes_value, sizeof aes_value},
+        [PRIVATE] = {pair_scalar, sizeof pair_scalar}, [DATA] = {"data", 4},
+        [DATA_PRIVATE] = {"data", 4},
+    };
+    char label[16];
+    (void)call;
+    snprintf(label, sizeof label, "%u", (unsigned)seat->serial);
+    CK_ATTRIBUTE wanted[] = {ATTR_BYTES(CKA_LABEL, label, strlen(label)),
+                             ATTR_BYTES(CKA_VALUE, values[seat->kind].value,
+                                        values[seat->kind].len)};
+    return harness_find(&v->h, v->session, wanted, COUNT_OF(wanted)) != CK_INVALID_HANDLE
+               ? CKR_OK
+               : CKR_OBJECT_HANDLE_INVALID;
+}
+
 /* ------------------------------------------------------------------ attributes */
 
 static CK_RV get(struct viewer *v, const struct seat *seat, CK_ATTRIBUTE_TYPE type)

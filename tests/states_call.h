@@ -6,6 +6,7 @@
 #define CALL_FN(name)                                                                              \
     CK_RV name(struct viewer *v, const struct seat *seat, const struct call_row *call)
 CALL_FN(call_find);              /* found, or CKR_OBJECT_HANDLE_INVALID */
+CALL_FN(call_find_value);         /* the same, by what only `get` shows */
 CALL_FN(call_list);
 CALL_FN(call_get);
 CALL_FN(call_get_state);

@@ -90,6 +90,9 @@ const struct call_row CALLS[] = {
     FIND("find", 0, .governed = GONE, .deleted_one = GONE),
     FIND("find, not deleted", 1, .deleted_one = GONE),
     FIND("find, deleted", 2, .live = GONE),
+    {.name = "find by value", .kinds = KINDS_ALL & ~(KIND(PUBLIC) | KIND(CERTIFICATE)),
+     .run = call_find_value, .verbs = RPV_VERB_GET, .without = GONE, .gone = GONE,
+     .governed = GONE, .deleted_one = GONE},
     {.name = "list", .kinds = KINDS_ALL, .run = call_list, .verbs = RPV_VERB_LIST,
      .without = GONE, .gone = GONE, .governed = GONE, .deleted_one = GONE},
     {.name = "get a label", .kinds = KINDS_ALL, .run = call_get, .gone = GONE, .without = GONE},
@@ -213,7 +216,8 @@ CK_RV rule_expected(const struct principal_row *p, const struct call_row *call, 
                     enum column column)
 {
     bool is_private = KIND_ROWS[kind].is_private;
-    bool by_name = call->run == call_find || call->run == call_list;
+    bool by_name = call->run == call_find || call->run == call_find_value
+                   || call->run == call_list;
     if (by_name && column == STALE)      /* the object itself is deleted, and can be found so */
         column = DELETED;
     if (!sees(p, is_private) || column == STALE || column == PURGED)
