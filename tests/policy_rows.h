@@ -13,7 +13,7 @@ struct policy_row {
     size_t offset, size;         /* of the field in struct RPV_POLICY */
     CK_ULONG off, on;
     const char *on_text;         /* as the command and the configuration take it */
-    CK_ULONG wrong[2];           /* just below the range and just above; range NULL: there is none */
+    CK_ULONG wrong[2];           /* just below the range and just above; range NULL: none */
     const char *range;
     /* Does what the switch is about; CKR_OK, or with the switch on the refusal. */
     CK_RV (*probe)(bool on);

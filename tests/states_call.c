@@ -101,7 +101,11 @@ static void (*const LISTS[KINDS])(struct list *list) = {
 };
 
 /* What makes an object one of a live column; those to be deleted begin as active ones. */
-static const struct { CK_ATTRIBUTE_TYPE type; const void *value; CK_ULONG len; } MAKINGS[COLUMNS] = {
+static const struct making {
+    CK_ATTRIBUTE_TYPE type;
+    const void *value;
+    CK_ULONG len;
+} MAKINGS[COLUMNS] = {
     [DISABLED] = {CKA_RPV_ENABLED, &no, sizeof no},
     [EXPIRED] = {CKA_RPV_NOT_AFTER, "2001010100000000", 16},
     [PREACTIVE] = {CKA_RPV_NOT_BEFORE, "2101010100000000", 16},
@@ -427,7 +431,8 @@ CK_RV make_generated(struct viewer *v, bool is_private)
 CK_RV make_pair(struct viewer *v, bool is_private)
 {
     CK_MECHANISM generate = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
-    CK_ATTRIBUTE public[] = {PLACE, ATTR_BYTES(CKA_EC_PARAMS, P256, sizeof P256)}, private[] = {PLACE};
+    CK_ATTRIBUTE public[] = {PLACE, ATTR_BYTES(CKA_EC_PARAMS, P256, sizeof P256)};
+    CK_ATTRIBUTE private[] = {PLACE};
     CK_OBJECT_HANDLE keys[2];
     return v->h.f->C_GenerateKeyPair(v->session, &generate, public, COUNT_OF(public), private,
                                      COUNT_OF(private), &keys[0], &keys[1]);

@@ -83,7 +83,8 @@ static const CK_ULONG lock_none = 0, lock_delete = 1;
 /* New use: not of disabled, expired, preactive keys. Old use: still of expired ones. */
 #define NEW_USE(code) .disabled = code, .expired = code, .preactive = code
 #define OLD_USE(code) .disabled = code, .preactive = code
-#define USE(name_, kinds_, run_, verb, bad) .name = name_, .kinds = kinds_, .run = run_,             \
+#define USE(name_, kinds_, run_, verb, bad)                                                        \
+    .name = name_, .kinds = kinds_, .run = run_,                                                   \
     .verbs = verb, .without = NO_USE, .gone = bad, .governed = bad, .deleted_one = bad
 
 const struct call_row CALLS[] = {
