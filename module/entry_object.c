@@ -46,12 +46,13 @@ static CK_RV copy_allowed(struct call *call, const struct object *object,
     if ((object->bits & OBJ_TOKEN) == 0)
         return CKR_OK;
     if (!slot_may(slot, &object->header.id, VS_VERB_GET))
-        return trace_fail(CKR_ACTION_PROHIBITED, "a copy takes the verb get");
+        return trace_fail(CKR_ACTION_PROHIBITED, "who is logged in lacks the verb get, which a copy takes");
     for (size_t i = 0; i < sizeof USES / sizeof USES[0]; i++)
         if (is_secret && !attr_bool(list, CKA_TOKEN, false)
             && !slot_may(slot, &object->header.id, USES[i]))
             return trace_fail(CKR_ACTION_PROHIBITED,
-                              "a copy out of the vault takes the verbs for every use of a key");
+                              "who is logged in lacks the verb %s: a copy out of the vault takes "
+                              "the verbs for every use of a key", trace_verb_names(USES[i]));
     return CKR_OK;
 }
 
@@ -121,7 +122,8 @@ static CK_RV token_destroy(struct call *call, const struct object *object)
         status = VS_NOT_FOUND;    /* somebody else was faster: this handle's object is gone */
     if (status == VS_OK || status == VS_NOT_FOUND)
         handle_remove(module_state()->handles, object->handle);
-    return lifecycle_status(status, purge ? "purge" : "delete");
+    return lifecycle_status(status, purge ? "purge" : "delete",
+                            purge ? VS_VERB_PURGE : VS_VERB_DELETE);
 }
 
 static CK_RV destroy_allowed(const struct call *call, const struct object *object)

@@ -121,7 +121,7 @@ CK_RV object_attributes_set(struct call *call, CK_OBJECT_HANDLE handle,
 /* How a new object starts: takes the lifecycle's attributes out of the list. */
 CK_RV object_govern_take(struct attr_list *list, struct vs_govern *ret_govern);
 /* A status of delete, recover, purge, postpone, update; refusals are CKR_ACTION_PROHIBITED. */
-CK_RV lifecycle_status(int status, const char *what);
+CK_RV lifecycle_status(int status, const char *what, uint32_t verbs);
 /* The id of a token object in CKA_UNIQUE_ID's 32 digits; false when it is no such text. */
 bool unique_id_parse(const uint8_t *text, size_t len, struct vs_id *ret_id);
 

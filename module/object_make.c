@@ -133,7 +133,10 @@ static CK_RV makings_store(struct slot *slot, struct makings *makings, const cha
     int status = vs_object_create(store, (uint32_t)slot->id, slot->login, objects, n, ids);
     pthread_rwlock_unlock(&slot->lock);
     if (status == VS_DENIED && atomic_load(&slot->role) != LOGIN_NONE)
-        return trace_fail(CKR_TOKEN_WRITE_PROTECTED, "who is logged in lacks the verb");
+        return trace_fail(CKR_TOKEN_WRITE_PROTECTED, "who is logged in lacks the verb %s, or one "
+                                                     "for what the template governs",
+                          trace_verb_names(vs_create_verb(objects[0].origin,
+                                                          objects[0].former != NULL)));
     if (status == VS_POLICY)
         return trace_fail(CKR_TEMPLATE_INCONSISTENT, "the new object's dates, lock or age are out of range, or it would "
                           "never be active");

@@ -41,7 +41,7 @@ static CK_RV usage_object(struct call *call, const struct usage_row *row,
         return trace_fail(row->not_permitted, "the key's attributes do not allow it");
     if (!usage_may(call, row->kind, object))
         return trace_fail(row->kind == OP_WRAPPED ? row->wrong_state : row->not_permitted,
-                          "who is logged in lacks the verb");
+                          "who is logged in lacks the verb %s", trace_verb_names(row->verb));
     return usage_state(row, object);
 }
 

@@ -1,6 +1,6 @@
 /*
- * The policy of a vault: every switch each way, with the refusal's code and reason in words; who may
- * turn it; which values it has not; that a dry run changes nothing. The switches are rows of
+ * The policy of a vault: every switch each way, with the refusal's code and reason in words; who
+ * may turn it; which values it has not; that a dry run changes nothing. The switches are rows of
  * policy_rows.c. Then what no row can say: the one-way switch and its cooling-off, what a change
  * does not touch, what a recovery brings back, and holds and locks on vaults.
  */

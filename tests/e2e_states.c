@@ -297,11 +297,17 @@ static void cell_check(struct viewer *v, size_t i, enum kind kind, enum column c
                               cell->serial};
     CK_RV rv = CALLS[i].run(v, &seat, &CALLS[i]);
     CK_RV expected = rule_expected(t->principal, &CALLS[i], kind, column);
+    CK_ULONG lacking = rule_lacking(t->principal, &CALLS[i], kind, column);
+    char reason[300] = "";
+    OK(v->rpv->RPV_GetLastReason(reason, sizeof reason));
     if (own && rv == CKR_OK)
         cell->spent = true;
     if (rv != expected && wrong++ < 100)
         print_error("%s by %s on %s, %s: %s, not %s\n", CALLS[i].name, t->principal->name,
                     KIND_ROWS[kind].name, COLUMN_NAMES[column], ckr_name(rv), ckr_name(expected));
+    else if (rv == expected && lacking != 0 && !rule_names_verb(lacking, reason) && wrong++ < 100)
+        print_error("%s by %s on %s, %s: the reason names no verb: %s\n", CALLS[i].name,
+                    t->principal->name, KIND_ROWS[kind].name, COLUMN_NAMES[column], reason);
 }
 
 static unsigned calls_check(struct viewer *v)
@@ -323,10 +329,18 @@ static unsigned makes_check(struct viewer *v)
         for (int is_private = 0; is_private < 2; is_private++) {
             CK_RV rv = MAKES[i].run(v, is_private != 0);
             CK_RV expected = rule_make_expected(t->principal, &MAKES[i], is_private != 0);
+            bool lacking = expected == MAKES[i].without
+                           || (MAKES[i].use != 0 && expected == MAKES[i].use_without);
+            char reason[300] = "";
+            OK(v->rpv->RPV_GetLastReason(reason, sizeof reason));
             if (rv != expected && wrong++ < 100)
                 print_error("%s%s by %s: %s, not %s\n", MAKES[i].name,
                             is_private ? ", private" : "", t->principal->name, ckr_name(rv),
                             ckr_name(expected));
+            else if (lacking && !rule_names_verb(MAKES[i].verb | MAKES[i].use, reason)
+                     && wrong++ < 100)
+                print_error("%s by %s: the reason names no verb: %s\n", MAKES[i].name,
+                            t->principal->name, reason);
         }
     return 2 * (unsigned)MAKES_COUNT;
 }

@@ -86,6 +86,11 @@ extern const size_t CALLS_COUNT;
 
 CK_RV rule_expected(const struct principal_row *principal, const struct call_row *call,
                     enum kind kind, enum column column);
+/* When it is refused for want of a verb alone: those of which one would do, else 0. */
+CK_ULONG rule_lacking(const struct principal_row *principal, const struct call_row *call,
+                      enum kind kind, enum column column);
+/* Are one of these verbs among the words of a reason? */
+bool rule_names_verb(CK_ULONG verbs, const char *reason);
 
 /* ------------------------------------------------------------------ calls that make objects */
 

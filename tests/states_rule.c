@@ -4,6 +4,8 @@
  */
 #include "states_call.h"
 
+#include <string.h>
+
 const char *const COLUMN_NAMES[COLUMNS] = {
     "active", "disabled", "expired", "preactive", "held", "no delete", "read only",
     "deleted", "deleted and held", "stale", "purged"};
@@ -213,24 +215,63 @@ static CK_RV cell(const struct call_row *call, enum column column)
     return is_live(column) ? call->live : call->deleted_one;
 }
 
+static bool is_search(const struct call_row *call)
+{
+    return call->run == call_find || call->run == call_find_value || call->run == call_list;
+}
+
+/* What decides before any verb does; CKR_OK: nothing. */
+static CK_RV before_verbs(const struct principal_row *p, const struct call_row *call,
+                          enum kind kind, enum column column)
+{
+    bool is_private = KIND_ROWS[kind].is_private;
+    if (!sees(p, is_private) || column == STALE || column == PURGED)
+        return call->gone;
+    /* a deleted key is no key, an object of the other state not found */
+    if (!is_live(column) && call->deleted_one == call->gone)
+        return call->gone;
+    return p->login == AS_SO && is_private && is_live(column) ? call->governed : CKR_OK;
+}
+
+/* The object itself, which a search names, is deleted, and can be found so. */
+static enum column searched(const struct call_row *call, enum column column)
+{
+    return is_search(call) && column == STALE ? DELETED : column;
+}
+
 CK_RV rule_expected(const struct principal_row *p, const struct call_row *call, enum kind kind,
                     enum column column)
 {
-    bool is_private = KIND_ROWS[kind].is_private;
-    bool by_name = call->run == call_find || call->run == call_find_value
-                   || call->run == call_list;
-    if (by_name && column == STALE)      /* the object itself is deleted, and can be found so */
-        column = DELETED;
-    if (!sees(p, is_private) || column == STALE || column == PURGED)
-        return call->gone;
-    /* whatever verbs there are: a deleted key is no key, an object of the other state not found */
-    if (!is_live(column) && call->deleted_one == call->gone)
-        return call->gone;
-    if (p->login == AS_SO && is_private && is_live(column) && call->governed != CKR_OK)
-        return call->governed;
-    if (!has_verb(p, call, kind, column))
-        return call->without;
-    return cell(call, column);
+    column = searched(call, column);
+    CK_RV before = before_verbs(p, call, kind, column);
+    if (before != CKR_OK)
+        return before;
+    return has_verb(p, call, kind, column) ? cell(call, column) : call->without;
+}
+
+CK_ULONG rule_lacking(const struct principal_row *p, const struct call_row *call, enum kind kind,
+                      enum column column)
+{
+    if (is_search(call) || before_verbs(p, call, kind, column) != CKR_OK
+        || has_verb(p, call, kind, column) || cell(call, column) != CKR_OK)
+        return 0;
+    if (call->run == call_destroy)
+        return is_live(column) ? RPV_VERB_DELETE : RPV_VERB_PURGE;
+    return call->run == call_copy ? KIND_ROWS[kind].copy_verbs & ~(p->verbs | p->granted)
+                                  : call->verbs;
+}
+
+bool rule_names_verb(CK_ULONG verbs, const char *reason)
+{
+    static const char *const names[] = {
+        "get", "list", "create", "import", "update", "delete", "recover", "backup", "restore",
+        "encrypt", "decrypt", "wrap", "unwrap", "sign", "verify", "derive", "purge", "hold",
+        "lock", "policy", "audit", "rotate"};
+    const char *told = strstr(reason, "lacks the verb ");
+    for (size_t i = 0; told != NULL && i < COUNT_OF(names); i++)
+        if (verbs >> i & 1 && strstr(told, names[i]) != NULL)
+            return true;
+    return false;
 }
 
 /* ------------------------------------------------------------------ making objects */
