@@ -154,7 +154,7 @@ struct RPV_EVENT {
  * Attributes: CKA_RPV_HOLD takes HOLD, CKA_RPV_LOCK LOCK, CKA_RPV_HONEYTOKEN POLICY, also of who has
  * no name and on public objects. CKA_RPV_DELETED takes RECOVER; CKA_RPV_PURGE_AT RECOVER or HOLD;
  * CKA_RPV_ENABLED and the dates UPDATE or POLICY; CKA_RPV_DELETE_REASON UPDATE, DELETE or POLICY.
- * A copy of a key into the session takes GET and every verb of use: no verb binds session objects.
+ * A copy in a session is bound by the verbs and the state of what it was made from.
  */
 #define RPV_VERB_GET     0x000001UL  /* key parts and data; to digest, copy, or wrap the key */
 #define RPV_VERB_LIST    0x000002UL

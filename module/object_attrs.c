@@ -277,8 +277,8 @@ static CK_RV attribute_absent(CK_ATTRIBUTE_TYPE type)
                       trace_attribute_name(type));
 }
 
-/* Why an attribute is not shown, or NULL. Of an object in the vault, key parts and contents are what
- * `get` is the verb for. */
+/* Why an attribute is not shown, or NULL. Of what is in the vault, or a copy of it, key parts and
+ * contents are what `get` is the verb for. */
 static const char *attribute_hidden(const struct call *call, const struct object *object,
                                     const struct attr_row *row)
 {
@@ -287,10 +287,10 @@ static const char *attribute_hidden(const struct call *call, const struct object
         return NULL;
     if ((row->rules & CONCEALED) != 0 && kept)
         return "the key is sensitive, or not extractable";
-    if (object_is_governed(call, object))
+    if (object_is_governed(call, object) || object_orphaned(object))
         return "the object is deleted, or not the SO's to read";
-    return (object->bits & OBJ_TOKEN) == 0
-                   || slot_may(call->session->slot, &object->header.id, VS_VERB_GET)
+    const struct vs_id *bound_by = object_bound_by(object);
+    return bound_by == NULL || slot_may(call->session->slot, bound_by, VS_VERB_GET)
                ? NULL
                : "who is logged in lacks the verb get";
 }

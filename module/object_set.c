@@ -98,6 +98,8 @@ static void snapshot_replace(struct object *former, struct object *object)
 {
     object->slot = former->slot;
     object->session = former->session;
+    object->follows = former->follows;
+    object->original = former->original;
     struct key_material *key = atomic_load(&former->key);
     if (key != NULL)
         object->key = key_material_ref(key);

@@ -26,7 +26,6 @@ struct kind_row {
     const char *name;
     CK_OBJECT_CLASS cls;
     bool is_private;             /* CKA_PRIVATE */
-    CK_ULONG copy_verbs;         /* all of which a copy to a session takes */
 };
 extern const struct kind_row KIND_ROWS[KINDS];
 
@@ -76,6 +75,8 @@ struct call_row {
     bool on_public;              /* also of who has no name, on public objects */
     bool spends;                 /* an object on which it was done is as before no more */
     CK_RV without;               /* the verb is missing */
+    CK_ULONG then_verbs;         /* what is done then takes one of these */
+    CK_RV then_without;
     CK_RV gone;                  /* the object is not seen, or is no more */
     CK_RV governed;              /* the SO, on a live private object; CKR_OK: by its verbs */
     CK_RV live, deleted_one;

@@ -293,6 +293,18 @@ CALL_FN(call_encrypt)
     return rv != CKR_OK ? rv : v->h.f->C_Encrypt(v->session, in, sizeof in, out, &len);
 }
 
+CALL_FN(call_copy_encrypt)
+{
+    CK_ATTRIBUTE session = ATTR_FALSE(CKA_TOKEN);
+    struct seat copy = *seat;
+    CK_RV rv = v->h.f->C_CopyObject(v->session, seat->handle, &session, 1, &copy.handle);
+    if (rv != CKR_OK)
+        return rv;
+    rv = call_encrypt(v, &copy, call);
+    OK(v->h.f->C_DestroyObject(v->session, copy.handle));
+    return rv;
+}
+
 CALL_FN(call_decrypt)
 {
     CK_BYTE in[16] = {0}, out[16];

@@ -14,6 +14,7 @@ CALL_FN(call_get_size);
 CALL_FN(call_get_value);
 CALL_FN(call_set);
 CALL_FN(call_copy);
+CALL_FN(call_copy_encrypt);
 CALL_FN(call_encrypt);
 CALL_FN(call_decrypt);
 CALL_FN(call_sign);

@@ -10,18 +10,14 @@ const char *const COLUMN_NAMES[COLUMNS] = {
     "active", "disabled", "expired", "preactive", "held", "no delete", "read only",
     "deleted", "deleted and held", "stale", "purged"};
 
-/* No verb binds a session object, so a copy of a key there takes every verb of use. */
-#define VERBS_COPY (RPV_VERB_GET | RPV_VERB_ENCRYPT | RPV_VERB_DECRYPT | RPV_VERB_WRAP \
-                    | RPV_VERB_UNWRAP | RPV_VERB_SIGN | RPV_VERB_VERIFY | RPV_VERB_DERIVE)
-
 const struct kind_row KIND_ROWS[KINDS] = {
-    [AES] = {"secret", CKO_SECRET_KEY, true, VERBS_COPY},
-    [AES_OPEN] = {"secret, not private", CKO_SECRET_KEY, false, VERBS_COPY},
-    [PRIVATE] = {"private", CKO_PRIVATE_KEY, true, VERBS_COPY},
-    [PUBLIC] = {"public", CKO_PUBLIC_KEY, false, RPV_VERB_GET},
-    [CERTIFICATE] = {"certificate", CKO_CERTIFICATE, false, RPV_VERB_GET},
-    [DATA] = {"data", CKO_DATA, false, RPV_VERB_GET},
-    [DATA_PRIVATE] = {"data, private", CKO_DATA, true, RPV_VERB_GET},
+    [AES] = {"secret", CKO_SECRET_KEY, true},
+    [AES_OPEN] = {"secret, not private", CKO_SECRET_KEY, false},
+    [PRIVATE] = {"private", CKO_PRIVATE_KEY, true},
+    [PUBLIC] = {"public", CKO_PUBLIC_KEY, false},
+    [CERTIFICATE] = {"certificate", CKO_CERTIFICATE, false},
+    [DATA] = {"data", CKO_DATA, false},
+    [DATA_PRIVATE] = {"data, private", CKO_DATA, true},
 };
 
 /* ------------------------------------------------------------------ who */
@@ -139,6 +135,11 @@ const struct call_row CALLS[] = {
     {.name = "copy", .kinds = KINDS_ALL, .run = call_copy, .verbs = RPV_VERB_GET,
      .without = PROHIBITED, .gone = GONE, .governed = PROHIBITED, .deleted_one = PROHIBITED,
      NEW_USE(PROHIBITED)},
+    /* a copy in a session is bound as what it was made from is */
+    {.name = "encrypt with a copy", .kinds = KINDS_AES, .run = call_copy_encrypt,
+     .verbs = RPV_VERB_GET, .without = PROHIBITED, .gone = GONE, .governed = PROHIBITED,
+     .deleted_one = PROHIBITED, NEW_USE(PROHIBITED), .then_verbs = RPV_VERB_ENCRYPT,
+     .then_without = NO_USE},
     {USE("encrypt", KINDS_AES, call_encrypt, RPV_VERB_ENCRYPT, NO_KEY), NEW_USE(NO_USE)},
     {USE("decrypt", KINDS_AES, call_decrypt, RPV_VERB_DECRYPT, NO_KEY), OLD_USE(NO_USE)},
     {USE("sign", KINDS_AES | KIND(PRIVATE), call_sign, RPV_VERB_SIGN, NO_KEY), NEW_USE(NO_USE)},
@@ -173,13 +174,6 @@ static bool may(const struct principal_row *p, CK_ULONG verbs, bool is_private, 
     return ((p->verbs | p->granted) & verbs) != 0;
 }
 
-static bool may_all(const struct principal_row *p, CK_ULONG verbs, bool is_private)
-{
-    if (p->login != AS_NAMED && !is_private)
-        return true;
-    return ((p->verbs | p->granted) & verbs) == verbs;
-}
-
 /* Public objects are for every session to see; private ones for who has any verb on them. */
 static bool sees(const struct principal_row *p, bool is_private)
 {
@@ -195,8 +189,6 @@ static bool has_verb(const struct principal_row *p, const struct call_row *call,
     if (call->run == call_destroy)
         return is_live(column) ? may(p, RPV_VERB_DELETE, is_private, false)
                                : may(p, RPV_VERB_PURGE, is_private, true);
-    if (call->run == call_copy)
-        return may_all(p, KIND_ROWS[kind].copy_verbs, is_private);
     /* to list takes its verb where there is something to hide */
     if (call->run == call_list)
         return !is_private || may(p, call->verbs, true, false);
@@ -246,7 +238,11 @@ CK_RV rule_expected(const struct principal_row *p, const struct call_row *call, 
     CK_RV before = before_verbs(p, call, kind, column);
     if (before != CKR_OK)
         return before;
-    return has_verb(p, call, kind, column) ? cell(call, column) : call->without;
+    if (!has_verb(p, call, kind, column))
+        return call->without;
+    bool then = call->then_verbs == 0
+                || may(p, call->then_verbs, KIND_ROWS[kind].is_private, false);
+    return cell(call, column) == CKR_OK && !then ? call->then_without : cell(call, column);
 }
 
 CK_ULONG rule_lacking(const struct principal_row *p, const struct call_row *call, enum kind kind,
@@ -257,8 +253,7 @@ CK_ULONG rule_lacking(const struct principal_row *p, const struct call_row *call
         return 0;
     if (call->run == call_destroy)
         return is_live(column) ? RPV_VERB_DELETE : RPV_VERB_PURGE;
-    return call->run == call_copy ? KIND_ROWS[kind].copy_verbs & ~(p->verbs | p->granted)
-                                  : call->verbs;
+    return call->verbs;
 }
 
 bool rule_names_verb(CK_ULONG verbs, const char *reason)
