@@ -162,7 +162,7 @@ struct RPV_EVENT {
  * Attributes: CKA_RPV_HOLD takes HOLD, CKA_RPV_LOCK LOCK, CKA_RPV_HONEYTOKEN POLICY, also of who has
  * no name and on public objects. CKA_RPV_DELETED takes RECOVER; CKA_RPV_PURGE_AT RECOVER or HOLD;
  * CKA_RPV_ENABLED and the dates UPDATE or POLICY; CKA_RPV_DELETE_REASON UPDATE, DELETE or POLICY.
- * A copy of a key into the session takes GET and every verb of use: no verb binds session objects.
+ * A copy in a session is bound by the verbs and the state of what it was made from.
  */
 #define RPV_VERB_GET     0x000001UL  /* key parts and data; to digest, copy, or wrap the key */
 #define RPV_VERB_LIST    0x000002UL
@@ -333,8 +333,8 @@ struct RPV_FUNCTION_LIST {
                              const struct RPV_POLICY *pPolicy, CK_SLOT_ID *pSlotID);
     CK_RV (*RPV_GetDefaultPolicy)(struct RPV_POLICY *pPolicy);
     CK_RV (*RPV_GetPolicy)(CK_SLOT_ID slotID, struct RPV_POLICY *pPolicy);
-    /* Needs an SO session, or the policy verb: else CKR_ACTION_PROHIBITED. CKR_ARGUMENTS_BAD: out
-     * of range, or a one-way switch turned back. */
+    /* Needs the policy verb (CKR_ACTION_PROHIBITED) and a read-write session. CKR_ARGUMENTS_BAD:
+     * out of range, or a one-way switch turned back; the reason names the field and its range. */
     CK_RV (*RPV_SetPolicy)(CK_SESSION_HANDLE hSession, const struct RPV_POLICY *pPolicy);
     /* The live generation first, then deleted ones. */
     CK_RV (*RPV_ListGenerations)(CK_SLOT_ID slotID, struct RPV_GENERATION_INFO *pGenerations,

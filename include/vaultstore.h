@@ -511,6 +511,10 @@ struct vs_govern {
  */
 VS_MUST_USE int vs_object_govern(struct vs_store *store, uint32_t vault, struct vs_login *login,
                                  const struct vs_id *id, const struct vs_govern *govern);
+/* The verbs one of which is asked for of who governs an object so (the first thing that is set), or
+ * makes one of this origin (next: as the next version of a key). */
+uint32_t vs_govern_verbs(const struct vs_govern *govern);
+uint32_t vs_create_verb(enum vs_origin origin, bool next);
 
 /* ------------------------------------------------------------------ find */
 

@@ -68,7 +68,8 @@ static CK_RV blob_status(int status, const char *what)
     case VS_END:
         return trace_fail(CKR_FUNCTION_CANCELED, "%s: stopped by the application", what);
     case VS_DENIED:
-        return trace_fail(CKR_ACTION_PROHIBITED, "%s: who is logged in lacks the verb", what);
+        return trace_fail(CKR_ACTION_PROHIBITED, "%s: who is logged in lacks the verb %s (strict vaults, and settings: "
+                          "or policy)", what, what);
     case VS_E_CORRUPT:
         return trace_fail(CKR_DATA_INVALID, "%s: the backup is damaged, or none", what);
     case VS_E_VERSION:

@@ -59,7 +59,8 @@ static CK_RV govern(CK_SLOT_ID id, CK_ULONG generation, struct govern_call *gove
     if (status == VS_NOT_FOUND)
         return trace_fail(CKR_ARGUMENTS_BAD, "no such generation");
     if (status == VS_DENIED)
-        return trace_fail(CKR_ACTION_PROHIBITED, "who is logged in lacks the verb");
+        return trace_fail(CKR_ACTION_PROHIBITED, "who is logged in lacks the verb %s",
+                          trace_verb_names(govern->holds ? VS_VERB_HOLD : VS_VERB_LOCK));
     return store_status(status, govern->holds ? "hold" : "lock");
 }
 

@@ -35,25 +35,14 @@ CK_RV C_CreateObject(CK_SESSION_HANDLE hSession, CK_ATTRIBUTE_PTR pTemplate, CK_
     return call_end(&call, object_create(&call, pTemplate, ulCount, phObject));
 }
 
-/* No verb binds a session object: a copy of a key there could be used in every way, so whoever makes
- * one must be allowed every way. A copy in the vault is bound as all that is there. */
-static CK_RV copy_allowed(struct call *call, const struct object *object,
-                          const struct attr_list *list)
+/* What the verbs do not allow of the original they do not allow of a copy. */
+static CK_RV copy_allowed(struct call *call, const struct object *object)
 {
-    static const uint32_t USES[] = {VS_VERB_ENCRYPT, VS_VERB_DECRYPT, VS_VERB_WRAP, VS_VERB_UNWRAP,
-                                    VS_VERB_SIGN, VS_VERB_VERIFY, VS_VERB_DERIVE};
-    struct slot *slot = call->session->slot;
-    bool is_secret = object->cls == CKO_SECRET_KEY || object->cls == CKO_PRIVATE_KEY;
-    if ((object->bits & OBJ_TOKEN) == 0)
-        return CKR_OK;
-    if (!slot_may(slot, &object->header.id, VS_VERB_GET))
-        return trace_fail(CKR_ACTION_PROHIBITED, "a copy takes the verb get");
-    for (size_t i = 0; i < sizeof USES / sizeof USES[0]; i++)
-        if (is_secret && !attr_bool(list, CKA_TOKEN, false)
-            && !slot_may(slot, &object->header.id, USES[i]))
-            return trace_fail(CKR_ACTION_PROHIBITED,
-                              "a copy out of the vault takes the verbs for every use of a key");
-    return CKR_OK;
+    const struct vs_id *bound_by = object_bound_by(object);
+    return bound_by == NULL || slot_may(call->session->slot, bound_by, VS_VERB_GET)
+               ? CKR_OK
+               : trace_fail(CKR_ACTION_PROHIBITED,
+                            "who is logged in lacks the verb get, which a copy takes");
 }
 
 static CK_RV object_copy(struct call *call, CK_OBJECT_HANDLE handle,
@@ -73,8 +62,8 @@ static CK_RV object_copy(struct call *call, CK_OBJECT_HANDLE handle,
     context.base = object->attrs;
     TRY(object_context(call, &info, &context));
     TRY(template_apply(&context, attributes, count, &list));
-    TRY(copy_allowed(call, object, &list));
-    CK_RV rv = object_make(call, &list, 1, object->header.origin, "KeyCopy", ret_handle);
+    TRY(copy_allowed(call, object));
+    CK_RV rv = object_make_copy(call, &list, object, ret_handle);
     /* unlike for other ways of making objects, the standard has a code for a missing verb here */
     return rv == CKR_TOKEN_WRITE_PROTECTED && !info.read_only ? CKR_ACTION_PROHIBITED : rv;
 }
@@ -138,7 +127,8 @@ static CK_RV token_destroy(struct call *call, const struct object *object)
         status = VS_NOT_FOUND;    /* somebody else was faster: this handle's object is gone */
     if (status == VS_OK || status == VS_NOT_FOUND)
         handle_remove(module_state()->handles, object->handle);
-    return lifecycle_status(status, purge ? "purge" : "delete");
+    return lifecycle_status(status, purge ? "purge" : "delete",
+                            purge ? VS_VERB_PURGE : VS_VERB_DELETE);
 }
 
 static CK_RV destroy_allowed(const struct call *call, const struct object *object)

@@ -276,8 +276,9 @@ static CK_RV RPV_GetPolicy(CK_SLOT_ID slotID, struct RPV_POLICY *pPolicy)
     return call_end(&call, get_policy(slotID, pPolicy));
 }
 
-static CK_RV set_policy(struct slot *slot, const struct RPV_POLICY *policy)
+static CK_RV set_policy(struct session *session, const struct RPV_POLICY *policy)
 {
+    struct slot *slot = session->slot;
     struct vs_vault_info info;
     TRY(arguments_in(policy, 1));
     TRY(slot_info(slot, &info, NULL));
@@ -285,6 +286,8 @@ static CK_RV set_policy(struct slot *slot, const struct RPV_POLICY *policy)
     if (atomic_load(&slot->role) == LOGIN_NONE)
         return trace_fail(CKR_USER_NOT_LOGGED_IN, "the policy is the SO's to change, or that of "
                                                   "a named user with the policy verb");
+    if (!session_rw(session))
+        return trace_fail(CKR_SESSION_READ_ONLY, "a policy is changed in a read-write session");
     pthread_rwlock_rdlock(&slot->lock);
     int status = slot->login ? vs_vault_set_policy(module_state()->store, slot->login, &in)
                              : VS_REVOKED;
@@ -295,7 +298,7 @@ static CK_RV set_policy(struct slot *slot, const struct RPV_POLICY *policy)
 static CK_RV RPV_SetPolicy(CK_SESSION_HANDLE hSession, const struct RPV_POLICY *pPolicy)
 {
     CALL_SESSION(RPV_SetPolicy, hSession);
-    return call_end(&call, set_policy(call.session->slot, pPolicy));
+    return call_end(&call, set_policy(call.session, pPolicy));
 }
 
 /* ------------------------------------------------------------------ generations */

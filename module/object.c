@@ -264,6 +264,12 @@ static bool object_visible(const struct call *call, const struct object *object)
         || (role == LOGIN_SO && (object->bits & OBJ_TOKEN) != 0);
 }
 
+bool object_orphaned(const struct object *object)
+{
+    enum vs_state state = object->follows ? object_state(object) : VS_STATE_ACTIVE;
+    return state == VS_STATE_DELETED || state == VS_STATE_PURGED;
+}
+
 CK_RV object_get_any(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret_object)
 {
     AUTO(object) struct object *object = handle_get(module_state()->handles, handle);
@@ -290,14 +296,37 @@ CK_RV object_get(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret
         call->has_gone = header_deleted(&object->header);
         return handle_invalid("the object is deleted, or not the SO's to use");
     }
+    if (object_orphaned(object))
+        return handle_invalid("what it is a copy of has been deleted");
     *ret_object = object;
     object = NULL;
     return CKR_OK;
 }
 
+const struct vs_id *object_bound_by(const struct object *object)
+{
+    return (object->bits & OBJ_TOKEN) != 0 ? &object->header.id
+           : object->follows               ? &object->original
+                                           : NULL;
+}
+
+CK_RV object_header(const struct object *object, struct vs_header *ret_header)
+{
+    if (!object->follows) {
+        *ret_header = object->header;
+        return CKR_OK;
+    }
+    return store_status(vs_object_peek(module_state()->store, (uint32_t)object->slot,
+                                       &object->original, ret_header),
+                        "looking an original up");
+}
+
 enum vs_state object_state(const struct object *object)
 {
+    struct vs_header original;
     const struct vs_header *header = &object->header;
+    if (object->follows)
+        return object_header(object, &original) == CKR_OK ? original.effective : VS_STATE_PURGED;
     if (header->state != VS_STATE_ACTIVE || (header->not_before == 0 && header->not_after == 0))
         return header->state;
     int64_t now = vs_store_now(module_state()->store);

@@ -33,6 +33,8 @@ struct object {
     const CK_MECHANISM_TYPE *allowed;   /* unaligned-safe copy; NULL: all */
     size_t n_allowed;
     struct vs_header header;     /* token objects */
+    bool follows;                /* a session's copy of a token object: bound as that one is */
+    struct vs_id original;
     _Atomic uint64_t seen_txnid; /* the store's transaction at which header.version was current */
     _Atomic bool superseded;     /* another snapshot stands behind the handle */
     _Atomic bool dead;           /* destroyed, deleted, or its session closed */
@@ -61,8 +63,16 @@ bool object_is_governed(const struct call *call, const struct object *object);
 /* Is a running operation's key still usable so (alive, seen, not deleted, disabled or given another
  * date by any process)? One read of the last transaction id when nothing has changed. */
 bool object_still_usable(struct call *call, struct object *object, bool new_use);
-/* Its state at this moment: dates count without anybody's doing. */
+/* Its state at this moment: dates count without anybody's doing. Of a copy that follows: that of the
+ * original, VS_STATE_PURGED when there is none. */
 enum vs_state object_state(const struct object *object);
+/* Whose verbs, policy and state bind its use: its own id, its original's, or NULL for none. */
+const struct vs_id *object_bound_by(const struct object *object);
+/* Is what it is a copy of deleted? Then it is of no use any more; the application may still look at it
+ * and destroy it. */
+bool object_orphaned(const struct object *object);
+/* For use: the header with what of it depends on the policy; an original's may have moved on. */
+CK_RV object_header(const struct object *object, struct vs_header *ret_header);
 /* Do the key's state and the vault's policy allow a use? new_use: encrypt, sign, wrap, derive. */
 bool object_state_allows(const struct object *object, bool new_use);
 /* The decoded key; borrowed, lives as long as the object. */
@@ -77,6 +87,10 @@ CK_RV object_allows(const struct object *object, CK_MECHANISM_TYPE mechanism);
  */
 CK_RV object_make(struct call *call, struct attr_list *lists, size_t n, enum vs_origin origin,
                   const char *operation, CK_OBJECT_HANDLE *ret_handles);
+
+/* The same for a copy. One in the session follows what it was made from, if that is in the vault. */
+CK_RV object_make_copy(struct call *call, struct attr_list *list, const struct object *from,
+                       CK_OBJECT_HANDLE *ret_handle);
 
 /* The same for the next versions of these keys, one each. CKR_ACTION_PROHIBITED: one of them has a
  * next version already, or is deleted. */
@@ -124,7 +138,7 @@ CK_RV object_attributes_set(struct call *call, CK_OBJECT_HANDLE handle,
 /* How a new object starts: takes the lifecycle's attributes out of the list. */
 CK_RV object_govern_take(struct attr_list *list, struct vs_govern *ret_govern);
 /* A status of delete, recover, purge, postpone, update; refusals are CKR_ACTION_PROHIBITED. */
-CK_RV lifecycle_status(int status, const char *what);
+CK_RV lifecycle_status(int status, const char *what, uint32_t verbs);
 /* The id of a token object in CKA_UNIQUE_ID's 32 digits; false when it is no such text. */
 bool unique_id_parse(const uint8_t *text, size_t len, struct vs_id *ret_id);
 

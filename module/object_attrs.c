@@ -277,16 +277,22 @@ static CK_RV attribute_absent(CK_ATTRIBUTE_TYPE type)
                       trace_attribute_name(type));
 }
 
-/* Of an object in the vault, key parts and contents are what `get` is the verb for. */
-static bool attribute_hidden(const struct call *call, const struct object *object,
-                             const struct attr_row *row)
+/* Why an attribute is not shown, or NULL. Of what is in the vault, or a copy of it, key parts and
+ * contents are what `get` is the verb for. */
+static const char *attribute_hidden(const struct call *call, const struct object *object,
+                                    const struct attr_row *row)
 {
     bool kept = (object->bits & OBJ_SENSITIVE) != 0 || (object->bits & OBJ_EXTRACTABLE) == 0;
     if ((row->rules & (CONCEALED | CONTENT)) == 0)
-        return false;
-    return ((row->rules & CONCEALED) != 0 && kept) || object_is_governed(call, object)
-        || ((object->bits & OBJ_TOKEN) != 0
-            && !slot_may(call->session->slot, &object->header.id, VS_VERB_GET));
+        return NULL;
+    if ((row->rules & CONCEALED) != 0 && kept)
+        return "the key is sensitive, or not extractable";
+    if (object_is_governed(call, object) || object_orphaned(object))
+        return "the object is deleted, or not the SO's to read";
+    const struct vs_id *bound_by = object_bound_by(object);
+    return bound_by == NULL || slot_may(call->session->slot, bound_by, VS_VERB_GET)
+               ? NULL
+               : "who is logged in lacks the verb get";
 }
 
 static CK_RV attribute_compute(const struct object *object, CK_ATTRIBUTE_TYPE type,
@@ -306,8 +312,10 @@ CK_RV object_attribute(const struct call *call, const struct object *object,
     const struct attr_row *row = attr_row(type, object_kind(object->cls, object->key_type));
     if (row == NULL)
         return attribute_absent(type);
-    if (attribute_hidden(call, object, row))
-        return trace_fail(CKR_ATTRIBUTE_SENSITIVE, "%s is not shown", trace_attribute_name(type));
+    const char *why = attribute_hidden(call, object, row);
+    if (why != NULL)
+        return trace_fail(CKR_ATTRIBUTE_SENSITIVE, "%s is not shown: %s",
+                          trace_attribute_name(type), why);
     const struct attr *attr = attr_set_find(object->attrs, type);
     if (attr == NULL)
         return attribute_compute(object, type, ret_view);

@@ -74,7 +74,14 @@ CK_RV object_may_make(struct call *call, const struct attr_list *list)
     return info.read_only ? CKR_TOKEN_WRITE_PROTECTED : CKR_OK;
 }
 
-static CK_RV making_begin(struct call *call, struct attr_list *list, enum vs_origin origin,
+/* What of the vault an object comes from. */
+struct descent {
+    enum vs_origin origin;
+    const struct vs_id *formers;     /* of next versions, one each; else NULL */
+    const struct vs_id *original;    /* of a copy; else NULL */
+};
+
+static CK_RV making_begin(struct call *call, struct attr_list *list, const struct descent *descent,
                           struct making *making)
 {
     TRY(object_may_make(call, list));
@@ -86,10 +93,13 @@ static CK_RV making_begin(struct call *call, struct attr_list *list, enum vs_ori
     TRY(object_new(attrs, &making->object));
     making->attrs = attrs;
     making->object->slot = call->session->slot->id;
-    making->object->header.origin = origin;
+    making->object->header.origin = descent->origin;
     making->token = (making->object->bits & OBJ_TOKEN) != 0;
     if (!making->token) {
         making->object->session = call->session->handle;
+        making->object->follows = descent->original != NULL;
+        if (making->object->follows)
+            making->object->original = *descent->original;
         return CKR_OK;
     }
     TRY(object_encode(attrs, &making->bytes));
@@ -133,7 +143,10 @@ static CK_RV makings_store(struct slot *slot, struct makings *makings, const cha
     int status = vs_object_create(store, (uint32_t)slot->id, slot->login, objects, n, ids);
     pthread_rwlock_unlock(&slot->lock);
     if (status == VS_DENIED && atomic_load(&slot->role) != LOGIN_NONE)
-        return trace_fail(CKR_TOKEN_WRITE_PROTECTED, "who is logged in lacks the verb");
+        return trace_fail(CKR_TOKEN_WRITE_PROTECTED, "who is logged in lacks the verb %s, or one "
+                                                     "for what the template governs",
+                          trace_verb_names(vs_create_verb(objects[0].origin,
+                                                          objects[0].former != NULL)));
     if (status == VS_POLICY)
         return trace_fail(CKR_TEMPLATE_INCONSISTENT, "the new object's dates, lock or age are out of range, or it would "
                           "never be active");
@@ -152,14 +165,14 @@ static CK_RV makings_store(struct slot *slot, struct makings *makings, const cha
 }
 
 static CK_RV objects_make(struct call *call, struct attr_list *lists, size_t n,
-                          enum vs_origin origin, const char *operation,
-                          const struct vs_id *formers, CK_OBJECT_HANDLE *ret_handles)
+                          const struct descent *descent, const char *operation,
+                          CK_OBJECT_HANDLE *ret_handles)
 {
     AUTO(makings) struct makings makings = {.n = n};
     CK_OBJECT_HANDLE handles[MAKE_MAX] = {0};
     for (size_t i = 0; i < n; i++)
-        TRY(making_begin(call, &lists[i], origin, &makings.each[i]));
-    TRY(makings_store(call->session->slot, &makings, operation, formers));
+        TRY(making_begin(call, &lists[i], descent, &makings.each[i]));
+    TRY(makings_store(call->session->slot, &makings, operation, descent->formers));
     CK_RV rv = CKR_OK;
     for (size_t i = 0; i < n && rv == CKR_OK; i++) {
         rv = handle_add(module_state()->handles, makings.each[i].object, &handles[i]);
@@ -176,11 +189,21 @@ static CK_RV objects_make(struct call *call, struct attr_list *lists, size_t n,
 CK_RV object_make(struct call *call, struct attr_list *lists, size_t n, enum vs_origin origin,
                   const char *operation, CK_OBJECT_HANDLE *ret_handles)
 {
-    return objects_make(call, lists, n, origin, operation, NULL, ret_handles);
+    const struct descent descent = {.origin = origin};
+    return objects_make(call, lists, n, &descent, operation, ret_handles);
+}
+
+CK_RV object_make_copy(struct call *call, struct attr_list *list, const struct object *from,
+                       CK_OBJECT_HANDLE *ret_handle)
+{
+    const struct descent descent = {.origin = from->header.origin,
+                                    .original = object_bound_by(from)};
+    return objects_make(call, list, 1, &descent, "KeyCopy", ret_handle);
 }
 
 CK_RV object_make_next(struct call *call, struct attr_list *lists, size_t n,
                        const struct vs_id *formers, CK_OBJECT_HANDLE *ret_handles)
 {
-    return objects_make(call, lists, n, VS_ORIGIN_GENERATED, "KeyRotate", formers, ret_handles);
+    const struct descent descent = {.origin = VS_ORIGIN_GENERATED, .formers = formers};
+    return objects_make(call, lists, n, &descent, "KeyRotate", ret_handles);
 }

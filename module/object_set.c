@@ -40,15 +40,18 @@ static const struct refusal {
      "purge protection keeps it until its purge date (CKA_RPV_PURGE_AT); it can be recovered"},
     {VS_HELD, CKR_ACTION_PROHIBITED, "a hold stands: release it first"},
     {VS_LOCKED, CKR_ACTION_PROHIBITED, "the object or its vault is locked: unlock it first"},
-    {VS_DENIED, CKR_ACTION_PROHIBITED, "who is logged in may not do this"},
-    {VS_WRONG_STATE, CKR_ACTION_PROHIBITED, "its state does not allow this"},
+    {VS_WRONG_STATE, CKR_ACTION_PROHIBITED,
+     "its state does not allow this: what is deleted can be recovered, held, or kept longer"},
     {VS_POLICY, CKR_ATTRIBUTE_VALUE_INVALID, "the date may only move later"},
     {VS_NOT_FOUND, CKR_OBJECT_HANDLE_INVALID, "the object is gone"},
     {VS_REVOKED, CKR_OBJECT_HANDLE_INVALID, "the object is gone"},
 };
 
-CK_RV lifecycle_status(int status, const char *what)
+CK_RV lifecycle_status(int status, const char *what, uint32_t verbs)
 {
+    if (status == VS_DENIED)
+        return trace_fail(CKR_ACTION_PROHIBITED, "%s: who is logged in lacks the verb %s", what,
+                          trace_verb_names(verbs));
     for (size_t i = 0; i < sizeof REFUSALS / sizeof REFUSALS[0]; i++)
         if (REFUSALS[i].status == status)
             return trace_fail(REFUSALS[i].rv, "%s: %s", what, REFUSALS[i].why);
@@ -92,6 +95,8 @@ static void snapshot_replace(struct object *former, struct object *object)
 {
     object->slot = former->slot;
     object->session = former->session;
+    object->follows = former->follows;
+    object->original = former->original;
     struct key_material *key = atomic_load(&former->key);
     if (key != NULL)
         object->key = key_material_ref(key);
@@ -124,7 +129,7 @@ static CK_RV rpv_recover(struct call *call, struct object *object)
         recovered_show(call, object);
     if (status == VS_OK && label_taken)
         return trace_fail(CKR_OK, "recovered; another object bears its label by now");
-    return lifecycle_status(status, "recover");
+    return lifecycle_status(status, "recover", VS_VERB_RECOVER);
 }
 
 static CK_RV rpv_postpone(struct call *call, const struct object *object, int64_t purge_at)
@@ -134,7 +139,7 @@ static CK_RV rpv_postpone(struct call *call, const struct object *object, int64_
     int status = vs_object_postpone(module_state()->store, (uint32_t)slot->id, slot->login,
                                     &object->header.id, purge_at);
     pthread_rwlock_unlock(&slot->lock);
-    return lifecycle_status(status, "a later purge");
+    return lifecycle_status(status, "a later purge", VS_VERB_RECOVER | VS_VERB_HOLD);
 }
 
 static CK_RV set_deleted(struct call *call, struct object *object, const struct attr *attr)
@@ -146,7 +151,7 @@ static CK_RV set_deleted(struct call *call, struct object *object, const struct 
         return rpv_recover(call, object);
     /* nothing to do, for who could have done it */
     bool named_may = slot_may(call->session->slot, &object->header.id, VS_VERB_RECOVER);
-    return named_may ? CKR_OK : lifecycle_status(VS_DENIED, "recover");
+    return named_may ? CKR_OK : lifecycle_status(VS_DENIED, "recover", VS_VERB_RECOVER);
 }
 
 static CK_RV set_purge_at(struct call *call, struct object *object, const struct attr *attr)
@@ -277,7 +282,7 @@ static CK_RV rpv_govern(struct call *call, const struct object *object,
     pthread_rwlock_unlock(&slot->lock);
     if (status == VS_POLICY)
         return trace_fail(CKR_ATTRIBUTE_VALUE_INVALID, "the key would never be active");
-    return lifecycle_status(status, "governing an object");
+    return lifecycle_status(status, "governing an object", vs_govern_verbs(govern));
 }
 
 static const struct rpv_row {
@@ -432,7 +437,7 @@ CK_RV object_attributes_set(struct call *call, CK_OBJECT_HANDLE handle,
             return session_set(call->session->slot, handle, &context, attributes, count);
         TRY(token_set(call, object, &context, attributes, count, &status));
         if (status != VS_STALE && status != VS_WRONG_STATE)   /* deleted: the next look tells */
-            return lifecycle_status(status, "changing an object");
+            return lifecycle_status(status, "changing an object", VS_VERB_UPDATE);
         call->txnid = vs_store_txnid(module_state()->store);
     }
     return trace_fail(CKR_FUNCTION_FAILED, "the object keeps changing");

@@ -200,7 +200,7 @@ CK_RV operation_active(struct call *call, enum operation_kind kind, struct opera
 
 CK_RV operation_digested(struct call *call, struct operation *op, struct object *key)
 {
-    if (!(key->bits & OBJ_TOKEN))
+    if (object_bound_by(key) == NULL)
         return CKR_OK;           /* the application's own, to destroy when it has gone in */
     struct object **more = realloc(op->digested, (op->n_digested + 1) * sizeof(struct object *));
     if (!more)

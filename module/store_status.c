@@ -16,7 +16,7 @@ static const struct status_row {
     {VS_RETAINED, CKR_ACTION_PROHIBITED, NULL},
     {VS_HELD, CKR_ACTION_PROHIBITED, "a hold stands: release it first"},
     {VS_LOCKED, CKR_TOKEN_WRITE_PROTECTED, NULL},
-    {VS_DENIED, CKR_USER_NOT_LOGGED_IN, NULL},
+    {VS_DENIED, CKR_USER_NOT_LOGGED_IN, "nobody is logged in who may do this"},
     {VS_WRONG_STATE, CKR_ACTION_PROHIBITED, NULL},
     {VS_POLICY, CKR_ARGUMENTS_BAD, NULL},
     {VS_REVOKED, CKR_USER_NOT_LOGGED_IN, NULL},

@@ -52,6 +52,22 @@ const char *trace_attribute_name(CK_ATTRIBUTE_TYPE type)
                    "CKA");
 }
 
+const char *trace_verb_names(uint32_t verbs)
+{
+    static const char *const NAMES[] = {
+        "get", "list", "create", "import", "update", "delete", "recover", "backup", "restore",
+        "encrypt", "decrypt", "wrap", "unwrap", "sign", "verify", "derive", "purge", "hold",
+        "lock", "policy", "audit", "rotate"};
+    static _Thread_local char names[200];
+    size_t len = 0;
+    names[0] = 0;
+    for (size_t i = 0; i < sizeof(NAMES) / sizeof(NAMES[0]); i++)
+        if (verbs >> i & 1u && len < sizeof(names))
+            len += (size_t)snprintf(names + len, sizeof(names) - len, "%s%s", len ? " or " : "",
+                                    NAMES[i]);
+    return names;
+}
+
 /* The first reason stands: it is nearest to the cause. */
 static void reason_set(const char *format, va_list args)
 {

@@ -19,6 +19,8 @@ void trace_call(const char *function, CK_RV rv);
 /* Names for traces and messages; "CKR_0x..." style for unknown ones (thread-local buffer). */
 const char *trace_rv_name(CK_RV rv);
 const char *trace_attribute_name(CK_ATTRIBUTE_TYPE type);
+/* "recover or hold": those of a set of verbs (thread-local buffer). */
+const char *trace_verb_names(uint32_t verbs);
 /* For vs_options.trace. */
 void trace_store(const char *where, const char *message);
 #endif

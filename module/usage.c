@@ -8,13 +8,19 @@ static CK_RV usage_state(const struct usage_row *row, const struct object *objec
         [VS_STATE_PREACTIVE] = "not active yet", [VS_STATE_ACTIVE] = "active",
         [VS_STATE_DISABLED] = "disabled",        [VS_STATE_EXPIRED] = "expired",
         [VS_STATE_DELETED] = "deleted",          [VS_STATE_PURGED] = "purged"};
+    struct vs_header original;
+    const struct vs_header *header = &object->header;
     if (!object_state_allows(object, row->new_use))
         return trace_fail(row->wrong_state, "the key is %s", words[object_state(object)]);
-    if (object->header.outdated && row->newest)
+    if (object->follows && object_header(object, &original) != CKR_OK)
+        return row->bad_handle;  /* gone just now */
+    if (object->follows)
+        header = &original;
+    if (header->outdated && row->newest)
         return trace_fail(row->wrong_state,
                           "there is a newer version of the key, and the vault's policy wants it "
                           "(newest_only)");
-    if (object->header.needs_backup && object->cls != CKO_PUBLIC_KEY)
+    if (header->needs_backup && object->cls != CKO_PUBLIC_KEY)
         return trace_fail(row->wrong_state,
                           "the vault's policy wants a backup of the key before its first use "
                           "(require_backup)");
@@ -23,8 +29,9 @@ static CK_RV usage_state(const struct usage_row *row, const struct object *objec
 
 bool usage_may(struct call *call, enum operation_kind kind, const struct object *object)
 {
-    return USAGE[kind].verb == 0 || !(object->bits & OBJ_TOKEN)
-        || slot_may(call->session->slot, &object->header.id, USAGE[kind].verb);
+    const struct vs_id *bound_by = object_bound_by(object);
+    return USAGE[kind].verb == 0 || bound_by == NULL
+        || slot_may(call->session->slot, bound_by, USAGE[kind].verb);
 }
 
 static CK_RV usage_object(struct call *call, const struct usage_row *row,
@@ -41,7 +48,7 @@ static CK_RV usage_object(struct call *call, const struct usage_row *row,
         return trace_fail(row->not_permitted, "the key's attributes do not allow it");
     if (!usage_may(call, row->kind, object))
         return trace_fail(row->kind == OP_WRAPPED ? row->wrong_state : row->not_permitted,
-                          "who is logged in lacks the verb");
+                          "who is logged in lacks the verb %s", trace_verb_names(row->verb));
     return usage_state(row, object);
 }
 

@@ -350,6 +350,45 @@ static void a_running_operation_ends(void **state)
     EXPECT(h.f->C_EncryptFinal(rw, block, &len), CKR_OPERATION_NOT_INITIALIZED);
 }
 
+static CK_RV use(CK_OBJECT_HANDLE key)
+{
+    CK_BYTE block[16];
+    return promise_use(&h, rw, key, block);
+}
+
+/* A copy in the session is of use as long as what it was made from is. */
+static void a_copy_goes_with_its_original(void **state)
+{
+    (void)state;
+    CK_OBJECT_HANDLE key = key_new("original"), copy, another;
+    CK_BYTE value[16];
+    CK_ULONG len = sizeof value;
+    OK(h.f->C_CopyObject(rw, key, TEMPLATE(ATTR_FALSE(CKA_TOKEN)), &copy));
+    OK(SET(copy, ATTR_STR(CKA_LABEL, "copy")));    /* another snapshot of it, and bound as well */
+    OK(use(copy));
+    OK(get(copy, CKA_VALUE, value, &len));
+    OK(SET(key, ATTR_FALSE(CKA_RPV_ENABLED)));
+    EXPECT(use(copy), CKR_KEY_FUNCTION_NOT_PERMITTED);
+    OK(SET(key, ATTR_TRUE(CKA_RPV_ENABLED)));
+    OK(use(copy));
+    OK(h.f->C_DestroyObject(rw, key));
+    EXPECT(use(copy), CKR_KEY_HANDLE_INVALID);
+    EXPECT(h.f->C_CopyObject(rw, copy, NULL, 0, &another), CKR_ACTION_PROHIBITED);
+    EXPECT(h.f->C_CopyObject(rw, copy, TEMPLATE(ATTR_TRUE(CKA_TOKEN)), &another),
+           CKR_ACTION_PROHIBITED);
+    len = sizeof value;
+    EXPECT(get(copy, CKA_VALUE, value, &len), CKR_ATTRIBUTE_SENSITIVE);
+    len = sizeof value;
+    OK(get(copy, CKA_LABEL, value, &len));
+    OK(SET(find(rw, "original", 1), ATTR_FALSE(CKA_RPV_DELETED)));
+    OK(use(copy));
+    OK(h.f->C_CopyObject(rw, copy, TEMPLATE(ATTR_TRUE(CKA_TOKEN)), &another));
+    OK(h.f->C_DestroyObject(rw, find(rw, "original", -1)));
+    OK(h.f->C_DestroyObject(rw, copy));            /* the application's own */
+    OK(use(another));                              /* in the vault, and one for itself */
+    OK(h.f->C_DestroyObject(rw, another));
+}
+
 /* ------------------------------------------------------------------ two processes */
 
 static CK_SESSION_HANDLE start_elsewhere(void)
@@ -454,6 +493,7 @@ int main(void)
         PROTECTED(labels_may_be_used_again),
         PROTECTED(a_destroying_loop_purges_nothing),
         PROTECTED(a_running_operation_ends),
+        PROTECTED(a_copy_goes_with_its_original),
         cmocka_unit_test_setup_teardown(a_delete_elsewhere_is_seen_at_once, setup_delete,
                                         teardown),
         cmocka_unit_test_setup_teardown(a_recovery_elsewhere_stops_a_purge, setup_recover,

@@ -398,7 +398,7 @@ static void holds_and_locks(void **state)
     harness_done(&mine);
 }
 
-/* ------------------------------------------------------------------ what is in a vault so governed */
+/* ------------------------------------------------------------------ what is in such a vault */
 
 static CK_OBJECT_HANDLE object_find(const char *label, bool deleted)
 {
@@ -414,9 +414,20 @@ static CK_RV object_set(CK_OBJECT_HANDLE object, CK_ATTRIBUTE attribute)
     return mine.f->C_SetAttributeValue(session, object, &attribute, 1);
 }
 
-static CK_RV in_create(void) { return promise_create(&mine, session, "third", 3); }
-static CK_RV in_delete(void) { return mine.f->C_DestroyObject(session, object_find("live", false)); }
-static CK_RV in_purge(void) { return mine.f->C_DestroyObject(session, object_find("gone", true)); }
+static CK_RV in_create(void)
+{
+    return promise_create(&mine, session, "third", 3);
+}
+
+static CK_RV in_delete(void)
+{
+    return mine.f->C_DestroyObject(session, object_find("live", false));
+}
+
+static CK_RV in_purge(void)
+{
+    return mine.f->C_DestroyObject(session, object_find("gone", true));
+}
 
 static CK_RV in_use(void)
 {

@@ -1,5 +1,5 @@
 /*
- * The policy of a vault: every switch each way, with the refusal's code and the reason in words; who
+ * The policy of a vault: every switch each way, with the refusal's code and reason in words; who
  * may turn it; which values it has not; that a dry run changes nothing. The switches are rows of
  * policy_rows.c. Then what no row can say: the one-way switch and its cooling-off, what a change
  * does not touch, what a recovery brings back, and holds and locks on vaults.
@@ -102,6 +102,12 @@ static void others_cannot(const struct policy_row *row)
     refused(row, row->on, CKR_ACTION_PROHIBITED, "policy verb");
     as_named("purger");
     refused(row, row->on, CKR_ACTION_PROHIBITED, "policy verb");
+    as_named("keeper");
+    CK_SESSION_HANDLE read_write = world.session;
+    world.session = harness_session(&world.h, 0);
+    refused(row, row->on, CKR_SESSION_READ_ONLY, "read-write");
+    OK(world.h.f->C_CloseSession(world.session));
+    world.session = read_write;
     as_user();
     CHECK(field_get(row) == row->off);
 }
@@ -112,6 +118,11 @@ static void range_holds(const struct policy_row *row)
     for (size_t i = 0; i < COUNT_OF(row->wrong) && row->range != NULL; i++) {
         refused(row, row->wrong[i], CKR_ARGUMENTS_BAD, row->name);
         reason_has(row->range);
+    }
+    for (size_t i = 0; i < COUNT_OF(row->wrong) && row->range != NULL; i++) {
+        struct RPV_POLICY before = policy_get();
+        OK(policy_set(policy_with(row, i == 0 ? row->wrong[0] + 1 : row->wrong[1] - 1)));
+        OK(policy_set(before));  /* before a login that would pay for it */
     }
     if (row->range != NULL)      /* what does not fit the store's own type is out of it, too */
         refused(row, (1UL << 32) + row->on, CKR_ARGUMENTS_BAD, row->range);
@@ -166,6 +177,19 @@ static void set_as_keeper(struct RPV_POLICY policy)
     as_user();
 }
 
+/* What new vaults begin with is the configuration's. */
+static void configured(const struct policy_row *row)
+{
+    char line[100];
+    struct RPV_POLICY policy;
+    snprintf(line, sizeof line, "%s = %s\n", row->name, row->on_text);
+    harness_init(&world.h, line);
+    harness_load(&world.h);
+    OK(promise_vendor(&world.h)->RPV_GetDefaultPolicy(&policy));
+    CHECK(field_of(row, &policy) == row->on);
+    harness_done(&world.h);
+}
+
 static void switch_each_way(void **state)
 {
     const struct policy_row *row = *state;
@@ -187,6 +211,7 @@ static void switch_each_way(void **state)
     set_as_keeper(before);
     CHECK(field_get(row) == row->off);
     world_stop();
+    configured(row);
 }
 
 /* What the command shows of a policy is all there is of it: each has its row. */

@@ -81,6 +81,19 @@ static CK_RV digest_encrypt_init(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key
     return encrypt_init(session, key);
 }
 
+static CK_OBJECT_HANDLE copy_of(CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
+{
+    CK_ATTRIBUTE to_session = ATTR_FALSE(CKA_TOKEN);
+    CK_OBJECT_HANDLE copy = CK_INVALID_HANDLE;
+    OK(h.f->C_CopyObject(session, key, &to_session, 1, &copy));
+    OK(h.f->C_CopyObject(session, copy, &to_session, 1, &copy));   /* a copy's copy follows, too */
+    return copy;
+}
+OP(copy_encrypt_init, encrypt_init(session, copy_of(session, key)))
+OP(copy_decrypt_init, decrypt_init(session, copy_of(session, key)))
+OP(copy_sign_init, sign_init(session, copy_of(session, key)))
+OP(copy_digest_init, digest_init(session, copy_of(session, key)))
+
 /* What decides whether the operation is one of those that a cause ends. */
 enum { OLD_USE = 1,              /* what an expired key still does */
        BY_GET = 2 };             /* it hangs on the verb get, not on one of use */
@@ -120,6 +133,13 @@ static const struct op_row {
     {"digest a key, update", SECRET, BY_GET, digest_init, digest_update, digest_update,
      digest_final, 0},
     {"digest a key, final", SECRET, BY_GET, digest_init, NULL, digest_final, digest_final, 0},
+    {"encrypt by a copy", SECRET, 0, copy_encrypt_init, encrypt_update, encrypt_update,
+     encrypt_final, 0},
+    {"decrypt by a copy", SECRET, OLD_USE, copy_decrypt_init, decrypt_update, decrypt_update,
+     decrypt_final, 0},
+    {"sign by a copy", PAIR_PRIVATE, 0, copy_sign_init, sign_update, sign_final, sign_final, 0},
+    {"digest a copy", SECRET, BY_GET, copy_digest_init, digest_update, digest_final,
+     digest_final, 0},
     {"MAC and encrypt", SECRET, 0, both_init, sign_encrypt_update, sign_encrypt_update,
      encrypt_final, 0},
     {"digest and encrypt", SECRET, 0, digest_encrypt_init, digest_encrypt_update,
@@ -138,8 +158,8 @@ static CK_OBJECT_HANDLE victim_find(CK_SESSION_HANDLE session, enum victim victi
 {
     CK_OBJECT_CLASS cls = CLASSES[victim];
     CK_ATTRIBUTE wanted[] = {ATTR_VAR(CKA_CLASS, cls), ATTR_STR(CKA_LABEL, "victim"),
-                             ATTR_BOOL(CKA_RPV_DELETED, deleted == 2)};
-    return harness_find(&h, session, wanted, deleted == 0 ? 2 : 3);
+                             ATTR_TRUE(CKA_TOKEN), ATTR_BOOL(CKA_RPV_DELETED, deleted == 2)};
+    return harness_find(&h, session, wanted, deleted == 0 ? 3 : 4);
 }
 
 static void victims_set(struct governor *g, CK_ATTRIBUTE attribute)

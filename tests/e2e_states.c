@@ -194,9 +194,12 @@ static void base_make(struct governor *g)
 }
 
 /* One principal's turn. Handles are taken with all verbs, so that what is refused afterwards is
- * refused for want of a verb, not of a handle. */
+ * refused for want of a verb, not of a handle. The verbs come after the login, and go again. */
 static void governor_turn(struct governor *g)
 {
+    OK(g->rpv->RPV_SetUserVerbs(g->session, "named", 0));
+    lockstep_tell(&step);        /* it logs in */
+    lockstep_wait(&step);
     OK(g->rpv->RPV_SetUserVerbs(g->session, "named", RPV_VERBS_ALL));
     cells_visit(cell_grant, g);
     cells_visit(cell_make, g);
@@ -294,11 +297,17 @@ static void cell_check(struct viewer *v, size_t i, enum kind kind, enum column c
                               cell->serial};
     CK_RV rv = CALLS[i].run(v, &seat, &CALLS[i]);
     CK_RV expected = rule_expected(t->principal, &CALLS[i], kind, column);
+    CK_ULONG lacking = rule_lacking(t->principal, &CALLS[i], kind, column);
+    char reason[300] = "";
+    OK(v->rpv->RPV_GetLastReason(reason, sizeof reason));
     if (own && rv == CKR_OK)
         cell->spent = true;
     if (rv != expected && wrong++ < 100)
         print_error("%s by %s on %s, %s: %s, not %s\n", CALLS[i].name, t->principal->name,
                     KIND_ROWS[kind].name, COLUMN_NAMES[column], ckr_name(rv), ckr_name(expected));
+    else if (rv == expected && lacking != 0 && !rule_names_verb(lacking, reason) && wrong++ < 100)
+        print_error("%s by %s on %s, %s: the reason names no verb: %s\n", CALLS[i].name,
+                    t->principal->name, KIND_ROWS[kind].name, COLUMN_NAMES[column], reason);
 }
 
 static unsigned calls_check(struct viewer *v)
@@ -320,10 +329,18 @@ static unsigned makes_check(struct viewer *v)
         for (int is_private = 0; is_private < 2; is_private++) {
             CK_RV rv = MAKES[i].run(v, is_private != 0);
             CK_RV expected = rule_make_expected(t->principal, &MAKES[i], is_private != 0);
+            bool lacking = expected == MAKES[i].without
+                           || (MAKES[i].use != 0 && expected == MAKES[i].use_without);
+            char reason[300] = "";
+            OK(v->rpv->RPV_GetLastReason(reason, sizeof reason));
             if (rv != expected && wrong++ < 100)
                 print_error("%s%s by %s: %s, not %s\n", MAKES[i].name,
                             is_private ? ", private" : "", t->principal->name, ckr_name(rv),
                             ckr_name(expected));
+            else if (lacking && !rule_names_verb(MAKES[i].verb | MAKES[i].use, reason)
+                     && wrong++ < 100)
+                print_error("%s by %s: the reason names no verb: %s\n", MAKES[i].name,
+                            t->principal->name, reason);
         }
     return 2 * (unsigned)MAKES_COUNT;
 }
@@ -336,7 +353,7 @@ static unsigned vendors_check(struct viewer *v)
             CK_RV rv = VENDORS[i].run(v, kinds[k]);
             CK_RV expected = rule_vendor_expected(t->principal, &VENDORS[i], kinds[k]);
             if (rv != expected && wrong++ < 100)
-                print_error("%s a %s key by %s: %s, not %s\n", VENDORS[i].name,
+                print_error("%s (%s) by %s: %s, not %s\n", VENDORS[i].name,
                             KIND_ROWS[kinds[k]].name, t->principal->name, ckr_name(rv),
                             ckr_name(expected));
         }
@@ -350,6 +367,8 @@ static unsigned principal_check(struct viewer *v, const struct principal_row *pr
     lockstep_tell(&step);
     lockstep_wait(&step);
     handles_login(v);
+    lockstep_tell(&step);
+    lockstep_wait(&step);
     cells_visit(handle_take_live, v);
     for (enum kind kind = 0; kind < KINDS; kind++)
         v->base[kind] = seat_find(&v->h, v->session, kind, t->base[kind], 1);
@@ -381,7 +400,6 @@ static void every_cell(void **state)
     (void)state;
     static struct viewer v;
     unsigned n = 0;
-    harness_fail_hook = _fail;
     t = mmap(NULL, sizeof *t, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     CHECK(t != MAP_FAILED && CALLS_COUNT <= CALLS_MAX);
     harness_init(&t->h, "purge_protection = no\n");
@@ -408,9 +426,84 @@ static void every_cell(void **state)
     harness_done(&t->h);
 }
 
+/* ------------------------------------------------------------------ many at once */
+
+static const struct call_row *row_of(const char *name)
+{
+    for (size_t i = 0; i < CALLS_COUNT; i++)
+        if (strcmp(CALLS[i].name, name) == 0)
+            return &CALLS[i];
+    harness_fail(__FILE__, __LINE__, "no row %s", name);
+    return NULL;
+}
+
+/* One object of each kind, deleted; and the principal's verbs. */
+static void all_delete(struct viewer *v, const struct principal_row *principal)
+{
+    CK_OBJECT_HANDLE objects[KINDS];
+    static uint32_t serial;
+    harness_login(&v->h, v->session, CKU_USER);
+    for (enum kind kind = 0; kind < KINDS; kind++)
+        seat_make(&v->h, v->session, kind, ACTIVE, ++serial, true);
+    harness_logout(&v->h, v->session);
+    harness_login(&v->h, v->session, CKU_SO);
+    OK(v->rpv->RPV_SetUserVerbs(v->session, "named", principal->verbs));
+    for (enum kind kind = 0; kind < KINDS; kind++) {
+        objects[kind] = seat_find(&v->h, v->session, kind, serial - KINDS + kind + 1, 1);
+        OK(v->rpv->RPV_GrantUser(v->session, "named", objects[kind], principal->granted));
+    }
+    harness_logout(&v->h, v->session);
+    harness_login(&v->h, v->session, CKU_USER);
+    for (enum kind kind = 0; kind < KINDS; kind++)
+        OK(v->h.f->C_DestroyObject(v->session, seat_find(&v->h, v->session, kind,
+                                                         serial - KINDS + kind + 1, 0)));
+    harness_logout(&v->h, v->session);
+}
+
+/* Recovers all that the principal may, and no more; the user has the rest. */
+static void recover_all_check(struct viewer *v, const struct principal_row *principal)
+{
+    CK_ULONG expected = 0, n = 77;
+    for (enum kind kind = 0; kind < KINDS; kind++)
+        expected += rule_expected(principal, row_of("recover"), kind, DELETED) == CKR_OK;
+    all_delete(v, principal);
+    login_as(v, principal->login);
+    OK(v->rpv->RPV_RecoverAll(v->session, 100, &n));
+    if (n != expected)
+        harness_fail(__FILE__, __LINE__, "%s has recovered %lu, not %lu", principal->name, n,
+                     expected);
+    if (principal->login != LOGGED_OUT)
+        harness_logout(&v->h, v->session);
+    harness_login(&v->h, v->session, CKU_USER);
+    OK(v->rpv->RPV_RecoverAll(v->session, 100, &n));
+    CHECK(n == KINDS - expected);
+    harness_logout(&v->h, v->session);
+}
+
+static void recover_all(void **state)
+{
+    static struct viewer v;
+    (void)state;
+    harness_init(&v.h, NULL);
+    v.session = harness_start(&v.h);
+    v.rpv = promise_vendor(&v.h);
+    harness_logout(&v.h, v.session);
+    harness_login(&v.h, v.session, CKU_SO);
+    OK(v.rpv->RPV_AddUser(v.session, "named", PIN("named-pin"), 0));
+    harness_logout(&v.h, v.session);
+    for (size_t i = 0; i < PRINCIPALS_COUNT; i++)
+        if (!is_left_out(i))
+            recover_all_check(&v, &PRINCIPALS[i]);
+    harness_done(&v.h);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(every_cell)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_cell),
+        cmocka_unit_test(recover_all),
+    };
+    harness_fail_hook = _fail;
     /* no power fails here: it need not wait for a disk */
     if (getenv("TMPDIR") == NULL && access("/dev/shm", W_OK) == 0)
         setenv("TMPDIR", "/dev/shm", 1);

@@ -125,6 +125,20 @@ static CK_RV probe_disable(bool on)
 
 /* ------------------------------------------------------------------ uses */
 
+/* The same by a copy in the session, which is no way round a policy. */
+static void copy_too(CK_OBJECT_HANDLE key, CK_RV rv)
+{
+    CK_ATTRIBUTE session = ATTR_FALSE(CKA_TOKEN);
+    char reason[sizeof world.reason];
+    CK_BYTE block[16];
+    CK_OBJECT_HANDLE copy;
+    memcpy(reason, world.reason, sizeof reason);
+    OK(world.h.f->C_CopyObject(world.session, key, &session, 1, &copy));
+    EXPECT(promise_use(&world.h, world.session, copy, block), rv);
+    OK(world.h.f->C_DestroyObject(world.session, copy));
+    memcpy(world.reason, reason, sizeof reason);
+}
+
 static CK_RV probe_backup(bool on)
 {
     int fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
@@ -133,6 +147,7 @@ static CK_RV probe_backup(bool on)
     CK_BYTE block[16];
     CK_OBJECT_HANDLE key = key_live(key_new());
     CK_RV rv = told(promise_use(&world.h, world.session, key, block));
+    copy_too(key, rv);
     OK(world.rpv->RPV_Backup(world.session, &key, 1, &backup, &n));
     close(fd);
     CHECK(n == 1);
@@ -190,6 +205,7 @@ static CK_RV probe_newest(bool on)
     CK_RV rv = told(world.h.f->C_EncryptInit(world.session, &ecb, key));
     if (!on)
         OK(world.h.f->C_EncryptInit(world.session, NULL, key));
+    copy_too(key, rv);
     OK(world.h.f->C_DecryptInit(world.session, &ecb, key));   /* what is old is still read */
     OK(world.h.f->C_DecryptInit(world.session, NULL, key));
     OK(world.h.f->C_EncryptInit(world.session, &ecb, next));

@@ -12,8 +12,8 @@ struct policy_row {
     const char *name;            /* as configuration and command know it */
     size_t offset, size;         /* of the field in struct RPV_POLICY */
     CK_ULONG off, on;
-    const char *on_text;         /* as the command takes it */
-    CK_ULONG wrong[2];           /* out of range, just below and just above; range NULL: none is */
+    const char *on_text;         /* as the command and the configuration take it */
+    CK_ULONG wrong[2];           /* just below the range and just above; range NULL: none */
     const char *range;
     /* Does what the switch is about; CKR_OK, or with the switch on the refusal. */
     CK_RV (*probe)(bool on);

@@ -17,7 +17,7 @@ enum column {
 };
 extern const char *const COLUMN_NAMES[COLUMNS];
 
-enum kind { AES, AES_OPEN, PRIVATE, PUBLIC, DATA, DATA_PRIVATE, KINDS };
+enum kind { AES, AES_OPEN, PRIVATE, PUBLIC, CERTIFICATE, DATA, DATA_PRIVATE, KINDS };
 #define KIND(kind) (1u << (kind))
 #define KINDS_AES (KIND(AES) | KIND(AES_OPEN))
 #define KINDS_ALL ((1u << KINDS) - 1)
@@ -26,7 +26,6 @@ struct kind_row {
     const char *name;
     CK_OBJECT_CLASS cls;
     bool is_private;             /* CKA_PRIVATE */
-    CK_ULONG copy_verbs;         /* all of which a copy to a session takes */
 };
 extern const struct kind_row KIND_ROWS[KINDS];
 
@@ -76,6 +75,8 @@ struct call_row {
     bool on_public;              /* also of who has no name, on public objects */
     bool spends;                 /* an object on which it was done is as before no more */
     CK_RV without;               /* the verb is missing */
+    CK_ULONG then_verbs;         /* what is done then takes one of these */
+    CK_RV then_without;
     CK_RV gone;                  /* the object is not seen, or is no more */
     CK_RV governed;              /* the SO, on a live private object; CKR_OK: by its verbs */
     CK_RV live, deleted_one;
@@ -86,6 +87,11 @@ extern const size_t CALLS_COUNT;
 
 CK_RV rule_expected(const struct principal_row *principal, const struct call_row *call,
                     enum kind kind, enum column column);
+/* When it is refused for want of a verb alone: those of which one would do, else 0. */
+CK_ULONG rule_lacking(const struct principal_row *principal, const struct call_row *call,
+                      enum kind kind, enum column column);
+/* Are one of these verbs among the words of a reason? */
+bool rule_names_verb(CK_ULONG verbs, const char *reason);
 
 /* ------------------------------------------------------------------ calls that make objects */
 

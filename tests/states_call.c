@@ -80,6 +80,16 @@ static void list_public(struct list *list)
     list_flags(list, uses, COUNT_OF(uses));
 }
 
+/* Its bytes are for those who read it: the token does not look into them. */
+static void list_certificate(struct list *list)
+{
+    static const CK_CERTIFICATE_TYPE x509 = CKC_X_509;
+    static const CK_BYTE name[] = {0x30, 0x00};
+    list_put(list, CKA_CERTIFICATE_TYPE, &x509, sizeof x509);
+    list_put(list, CKA_SUBJECT, name, sizeof name);
+    list_put(list, CKA_VALUE, name, sizeof name);
+}
+
 static void list_data(struct list *list)
 {
     list_put(list, CKA_VALUE, "data", 4);
@@ -87,11 +97,15 @@ static void list_data(struct list *list)
 
 static void (*const LISTS[KINDS])(struct list *list) = {
     [AES] = list_aes, [AES_OPEN] = list_aes, [PRIVATE] = list_private, [PUBLIC] = list_public,
-    [DATA] = list_data, [DATA_PRIVATE] = list_data,
+    [CERTIFICATE] = list_certificate, [DATA] = list_data, [DATA_PRIVATE] = list_data,
 };
 
 /* What makes an object one of a live column; those to be deleted begin as active ones. */
-static const struct { CK_ATTRIBUTE_TYPE type; const void *value; CK_ULONG len; } MAKINGS[COLUMNS] = {
+static const struct making {
+    CK_ATTRIBUTE_TYPE type;
+    const void *value;
+    CK_ULONG len;
+} MAKINGS[COLUMNS] = {
     [DISABLED] = {CKA_RPV_ENABLED, &no, sizeof no},
     [EXPIRED] = {CKA_RPV_NOT_AFTER, "2001010100000000", 16},
     [PREACTIVE] = {CKA_RPV_NOT_BEFORE, "2101010100000000", 16},
@@ -185,6 +199,24 @@ CALL_FN(call_find)
                : CKR_OBJECT_HANDLE_INVALID;
 }
 
+CALL_FN(call_find_value)
+{
+    static const struct { const void *value; CK_ULONG len; } values[KINDS] = {
+        [AES] = {aes_value, sizeof aes_value}, [AES_OPEN] = {aes_value, sizeof aes_value},
+        [PRIVATE] = {pair_scalar, sizeof pair_scalar}, [DATA] = {"data", 4},
+        [DATA_PRIVATE] = {"data", 4},
+    };
+    char label[16];
+    (void)call;
+    snprintf(label, sizeof label, "%u", (unsigned)seat->serial);
+    CK_ATTRIBUTE wanted[] = {ATTR_BYTES(CKA_LABEL, label, strlen(label)),
+                             ATTR_BYTES(CKA_VALUE, values[seat->kind].value,
+                                        values[seat->kind].len)};
+    return harness_find(&v->h, v->session, wanted, COUNT_OF(wanted)) != CK_INVALID_HANDLE
+               ? CKR_OK
+               : CKR_OBJECT_HANDLE_INVALID;
+}
+
 /* ------------------------------------------------------------------ attributes */
 
 static CK_RV get(struct viewer *v, const struct seat *seat, CK_ATTRIBUTE_TYPE type)
@@ -204,6 +236,13 @@ CALL_FN(call_get_state)
 {
     (void)call;
     return get(v, seat, CKA_RPV_STATE);
+}
+
+CALL_FN(call_get_size)
+{
+    CK_ULONG size = 0;
+    (void)call;
+    return v->h.f->C_GetObjectSize(v->session, seat->handle, &size);
 }
 
 CALL_FN(call_get_value)
@@ -252,6 +291,18 @@ CALL_FN(call_encrypt)
     (void)call;
     CK_RV rv = v->h.f->C_EncryptInit(v->session, &ecb, seat->handle);
     return rv != CKR_OK ? rv : v->h.f->C_Encrypt(v->session, in, sizeof in, out, &len);
+}
+
+CALL_FN(call_copy_encrypt)
+{
+    CK_ATTRIBUTE session = ATTR_FALSE(CKA_TOKEN);
+    struct seat copy = *seat;
+    CK_RV rv = v->h.f->C_CopyObject(v->session, seat->handle, &session, 1, &copy.handle);
+    if (rv != CKR_OK)
+        return rv;
+    rv = call_encrypt(v, &copy, call);
+    OK(v->h.f->C_DestroyObject(v->session, copy.handle));
+    return rv;
 }
 
 CALL_FN(call_decrypt)
@@ -355,10 +406,8 @@ CALL_FN(call_digest_key)
     CK_ULONG len = sizeof out;
     (void)call;
     OK(v->h.f->C_DigestInit(v->session, &sha256));
-    CK_RV rv = v->h.f->C_DigestKey(v->session, seat->handle);
-    EXPECT(v->h.f->C_DigestFinal(v->session, out, &len),
-           rv == CKR_OK ? CKR_OK : CKR_OPERATION_NOT_INITIALIZED);
-    return rv;
+    CK_RV rv = v->h.f->C_DigestKey(v->session, seat->handle);   /* a failure ends the digest */
+    return rv != CKR_OK ? rv : v->h.f->C_DigestFinal(v->session, out, &len);
 }
 
 /* ------------------------------------------------------------------ making objects */
@@ -392,7 +441,8 @@ CK_RV make_generated(struct viewer *v, bool is_private)
 CK_RV make_pair(struct viewer *v, bool is_private)
 {
     CK_MECHANISM generate = {CKM_EC_KEY_PAIR_GEN, NULL, 0};
-    CK_ATTRIBUTE public[] = {PLACE, ATTR_BYTES(CKA_EC_PARAMS, P256, sizeof P256)}, private[] = {PLACE};
+    CK_ATTRIBUTE public[] = {PLACE, ATTR_BYTES(CKA_EC_PARAMS, P256, sizeof P256)};
+    CK_ATTRIBUTE private[] = {PLACE};
     CK_OBJECT_HANDLE keys[2];
     return v->h.f->C_GenerateKeyPair(v->session, &generate, public, COUNT_OF(public), private,
                                      COUNT_OF(private), &keys[0], &keys[1]);
@@ -442,6 +492,15 @@ CK_RV vendor_grant(struct viewer *v, enum kind kind)
     return v->rpv->RPV_GrantUser(v->session, "third", v->base[kind], 0);
 }
 
+/* To what it is already. */
+CK_RV vendor_policy(struct viewer *v, enum kind kind)
+{
+    struct RPV_POLICY policy;
+    (void)kind;
+    OK(v->rpv->RPV_GetPolicy(v->h.slot, &policy));
+    return v->rpv->RPV_SetPolicy(v->session, &policy);
+}
+
 /* ------------------------------------------------------------------ before any call */
 
 void viewer_prepare(struct viewer *v)
@@ -452,7 +511,7 @@ void viewer_prepare(struct viewer *v)
     CK_OBJECT_HANDLE pair = seat_make(&v->h, v->session, PRIVATE, ACTIVE, 0, false);
     for (enum kind kind = 0; kind < KINDS; kind++) {
         CK_ULONG len = sizeof v->signatures[kind];
-        if (KIND_ROWS[kind].cls == CKO_DATA)
+        if (kind >= CERTIFICATE)
             continue;
         OK(v->h.f->C_SignInit(v->session, signing(kind),
                               kind == PRIVATE || kind == PUBLIC ? pair : v->target));

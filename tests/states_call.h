@@ -6,12 +6,15 @@
 #define CALL_FN(name)                                                                              \
     CK_RV name(struct viewer *v, const struct seat *seat, const struct call_row *call)
 CALL_FN(call_find);              /* found, or CKR_OBJECT_HANDLE_INVALID */
+CALL_FN(call_find_value);         /* the same, by what only `get` shows */
 CALL_FN(call_list);
 CALL_FN(call_get);
 CALL_FN(call_get_state);
+CALL_FN(call_get_size);
 CALL_FN(call_get_value);
 CALL_FN(call_set);
 CALL_FN(call_copy);
+CALL_FN(call_copy_encrypt);
 CALL_FN(call_encrypt);
 CALL_FN(call_decrypt);
 CALL_FN(call_sign);
@@ -35,5 +38,6 @@ CK_RV make_copy(struct viewer *v, bool is_private);
 CK_RV vendor_rotate(struct viewer *v, enum kind kind);
 CK_RV vendor_backup(struct viewer *v, enum kind kind);
 CK_RV vendor_grant(struct viewer *v, enum kind kind);
+CK_RV vendor_policy(struct viewer *v, enum kind kind);
 
 #endif

@@ -4,21 +4,20 @@
  */
 #include "states_call.h"
 
+#include <string.h>
+
 const char *const COLUMN_NAMES[COLUMNS] = {
     "active", "disabled", "expired", "preactive", "held", "no delete", "read only",
     "deleted", "deleted and held", "stale", "purged"};
 
-/* No verb binds a session object, so a copy of a key there takes every verb of use. */
-#define VERBS_COPY (RPV_VERB_GET | RPV_VERB_ENCRYPT | RPV_VERB_DECRYPT | RPV_VERB_WRAP \
-                    | RPV_VERB_UNWRAP | RPV_VERB_SIGN | RPV_VERB_VERIFY | RPV_VERB_DERIVE)
-
 const struct kind_row KIND_ROWS[KINDS] = {
-    [AES] = {"secret", CKO_SECRET_KEY, true, VERBS_COPY},
-    [AES_OPEN] = {"secret, not private", CKO_SECRET_KEY, false, VERBS_COPY},
-    [PRIVATE] = {"private", CKO_PRIVATE_KEY, true, VERBS_COPY},
-    [PUBLIC] = {"public", CKO_PUBLIC_KEY, false, RPV_VERB_GET},
-    [DATA] = {"data", CKO_DATA, false, RPV_VERB_GET},
-    [DATA_PRIVATE] = {"data, private", CKO_DATA, true, RPV_VERB_GET},
+    [AES] = {"secret", CKO_SECRET_KEY, true},
+    [AES_OPEN] = {"secret, not private", CKO_SECRET_KEY, false},
+    [PRIVATE] = {"private", CKO_PRIVATE_KEY, true},
+    [PUBLIC] = {"public", CKO_PUBLIC_KEY, false},
+    [CERTIFICATE] = {"certificate", CKO_CERTIFICATE, false},
+    [DATA] = {"data", CKO_DATA, false},
+    [DATA_PRIVATE] = {"data, private", CKO_DATA, true},
 };
 
 /* ------------------------------------------------------------------ who */
@@ -82,19 +81,26 @@ static const CK_ULONG lock_none = 0, lock_delete = 1;
 /* New use: not of disabled, expired, preactive keys. Old use: still of expired ones. */
 #define NEW_USE(code) .disabled = code, .expired = code, .preactive = code
 #define OLD_USE(code) .disabled = code, .preactive = code
-#define USE(name_, kinds_, run_, verb, bad) .name = name_, .kinds = kinds_, .run = run_,             \
+#define USE(name_, kinds_, run_, verb, bad)                                                        \
+    .name = name_, .kinds = kinds_, .run = run_,                                                   \
     .verbs = verb, .without = NO_USE, .gone = bad, .governed = bad, .deleted_one = bad
 
 const struct call_row CALLS[] = {
     FIND("find", 0, .governed = GONE, .deleted_one = GONE),
     FIND("find, not deleted", 1, .deleted_one = GONE),
     FIND("find, deleted", 2, .live = GONE),
+    {.name = "find by value", .kinds = KINDS_ALL & ~(KIND(PUBLIC) | KIND(CERTIFICATE)),
+     .run = call_find_value, .verbs = RPV_VERB_GET, .without = GONE, .gone = GONE,
+     .governed = GONE, .deleted_one = GONE},
     {.name = "list", .kinds = KINDS_ALL, .run = call_list, .verbs = RPV_VERB_LIST,
      .without = GONE, .gone = GONE, .governed = GONE, .deleted_one = GONE},
     {.name = "get a label", .kinds = KINDS_ALL, .run = call_get, .gone = GONE, .without = GONE},
     {.name = "get a state", .kinds = KINDS_ALL, .run = call_get_state, .gone = GONE,
      .without = GONE},
-    {.name = "get a key part", .kinds = KINDS_ALL & ~KIND(PUBLIC), .run = call_get_value,
+    {.name = "get a size", .kinds = KINDS_ALL, .run = call_get_size, .gone = GONE,
+     .without = GONE},
+    {.name = "get a key part", .kinds = KINDS_ALL & ~(KIND(PUBLIC) | KIND(CERTIFICATE)),
+     .run = call_get_value,
      .verbs = RPV_VERB_GET, .without = SENSITIVE, .gone = GONE, .governed = SENSITIVE,
      .deleted_one = SENSITIVE},
     SET("set a label", CKA_LABEL, "another", .verbs = RPV_VERB_UPDATE,
@@ -129,6 +135,11 @@ const struct call_row CALLS[] = {
     {.name = "copy", .kinds = KINDS_ALL, .run = call_copy, .verbs = RPV_VERB_GET,
      .without = PROHIBITED, .gone = GONE, .governed = PROHIBITED, .deleted_one = PROHIBITED,
      NEW_USE(PROHIBITED)},
+    /* a copy in a session is bound as what it was made from is */
+    {.name = "encrypt with a copy", .kinds = KINDS_AES, .run = call_copy_encrypt,
+     .verbs = RPV_VERB_GET, .without = PROHIBITED, .gone = GONE, .governed = PROHIBITED,
+     .deleted_one = PROHIBITED, NEW_USE(PROHIBITED), .then_verbs = RPV_VERB_ENCRYPT,
+     .then_without = NO_USE},
     {USE("encrypt", KINDS_AES, call_encrypt, RPV_VERB_ENCRYPT, NO_KEY), NEW_USE(NO_USE)},
     {USE("decrypt", KINDS_AES, call_decrypt, RPV_VERB_DECRYPT, NO_KEY), OLD_USE(NO_USE)},
     {USE("sign", KINDS_AES | KIND(PRIVATE), call_sign, RPV_VERB_SIGN, NO_KEY), NEW_USE(NO_USE)},
@@ -163,13 +174,6 @@ static bool may(const struct principal_row *p, CK_ULONG verbs, bool is_private, 
     return ((p->verbs | p->granted) & verbs) != 0;
 }
 
-static bool may_all(const struct principal_row *p, CK_ULONG verbs, bool is_private)
-{
-    if (p->login != AS_NAMED && !is_private)
-        return true;
-    return ((p->verbs | p->granted) & verbs) == verbs;
-}
-
 /* Public objects are for every session to see; private ones for who has any verb on them. */
 static bool sees(const struct principal_row *p, bool is_private)
 {
@@ -185,8 +189,6 @@ static bool has_verb(const struct principal_row *p, const struct call_row *call,
     if (call->run == call_destroy)
         return is_live(column) ? may(p, RPV_VERB_DELETE, is_private, false)
                                : may(p, RPV_VERB_PURGE, is_private, true);
-    if (call->run == call_copy)
-        return may_all(p, KIND_ROWS[kind].copy_verbs, is_private);
     /* to list takes its verb where there is something to hide */
     if (call->run == call_list)
         return !is_private || may(p, call->verbs, true, false);
@@ -205,23 +207,66 @@ static CK_RV cell(const struct call_row *call, enum column column)
     return is_live(column) ? call->live : call->deleted_one;
 }
 
+static bool is_search(const struct call_row *call)
+{
+    return call->run == call_find || call->run == call_find_value || call->run == call_list;
+}
+
+/* What decides before any verb does; CKR_OK: nothing. */
+static CK_RV before_verbs(const struct principal_row *p, const struct call_row *call,
+                          enum kind kind, enum column column)
+{
+    bool is_private = KIND_ROWS[kind].is_private;
+    if (!sees(p, is_private) || column == STALE || column == PURGED)
+        return call->gone;
+    /* a deleted key is no key, an object of the other state not found */
+    if (!is_live(column) && call->deleted_one == call->gone)
+        return call->gone;
+    return p->login == AS_SO && is_private && is_live(column) ? call->governed : CKR_OK;
+}
+
+/* The object itself, which a search names, is deleted, and can be found so. */
+static enum column searched(const struct call_row *call, enum column column)
+{
+    return is_search(call) && column == STALE ? DELETED : column;
+}
+
 CK_RV rule_expected(const struct principal_row *p, const struct call_row *call, enum kind kind,
                     enum column column)
 {
-    bool is_private = KIND_ROWS[kind].is_private;
-    bool by_name = call->run == call_find || call->run == call_list;
-    if (by_name && column == STALE)      /* the object itself is deleted, and can be found so */
-        column = DELETED;
-    if (!sees(p, is_private) || column == STALE || column == PURGED)
-        return call->gone;
-    /* whatever verbs there are: a deleted key is no key, an object of the other state not found */
-    if (!is_live(column) && call->deleted_one == call->gone)
-        return call->gone;
-    if (p->login == AS_SO && is_private && is_live(column) && call->governed != CKR_OK)
-        return call->governed;
+    column = searched(call, column);
+    CK_RV before = before_verbs(p, call, kind, column);
+    if (before != CKR_OK)
+        return before;
     if (!has_verb(p, call, kind, column))
         return call->without;
-    return cell(call, column);
+    bool then = call->then_verbs == 0
+                || may(p, call->then_verbs, KIND_ROWS[kind].is_private, false);
+    return cell(call, column) == CKR_OK && !then ? call->then_without : cell(call, column);
+}
+
+CK_ULONG rule_lacking(const struct principal_row *p, const struct call_row *call, enum kind kind,
+                      enum column column)
+{
+    if (is_search(call) || before_verbs(p, call, kind, column) != CKR_OK
+        || has_verb(p, call, kind, column) || cell(call, column) != CKR_OK)
+        return 0;
+    if (call->run == call_destroy)
+        return is_live(column) ? RPV_VERB_DELETE : RPV_VERB_PURGE;
+    return call->verbs;
+}
+
+bool rule_names_verb(CK_ULONG verbs, const char *reason)
+{
+    static const char *const names[] = {
+        "get", "list", "create", "import", "update", "delete", "recover", "backup", "restore",
+        "encrypt", "decrypt", "wrap", "unwrap", "sign", "verify", "derive", "purge", "hold",
+        "lock", "policy", "audit", "rotate"};
+    const char *told = strstr(reason, "lacks the verb ");
+    for (size_t i = 0; told != NULL && i < COUNT_OF(names); i++)
+        if (verbs >> i & 1 && strstr(told, names[i]) != NULL)
+            return true;
+    return false;
 }
 
 /* ------------------------------------------------------------------ making objects */
@@ -258,6 +303,8 @@ CK_RV rule_make_expected(const struct principal_row *p, const struct make_row *m
 const struct vendor_row VENDORS[] = {
     {"back up", vendor_backup, RPV_VERB_BACKUP, PROHIBITED, PROHIBITED, CKR_OK},
     {"grant", vendor_grant, RPV_VERB_POLICY, PROHIBITED, CKR_USER_NOT_LOGGED_IN, CKR_OK},
+    {"set the policy", vendor_policy, RPV_VERB_POLICY, PROHIBITED, CKR_USER_NOT_LOGGED_IN,
+     CKR_OK},
     /* last: a key has one next version */
     {"rotate", vendor_rotate, RPV_VERB_ROTATE, NO_PLACE, CKR_USER_NOT_LOGGED_IN, GONE},
 };
@@ -267,15 +314,15 @@ CK_RV rule_vendor_expected(const struct principal_row *p, const struct vendor_ro
                            enum kind kind)
 {
     bool is_private = KIND_ROWS[kind].is_private;
-    /* users are changed by a login, whatever they are granted */
-    bool users = vendor->run == vendor_grant;
-    if (users && p->login == LOGGED_OUT)
+    /* users and the policy are changed by a login, whatever it is granted on objects */
+    bool by_login = vendor->run == vendor_grant || vendor->run == vendor_policy;
+    if (by_login && p->login == LOGGED_OUT)
         return vendor->nobody;
-    if (!sees(p, is_private))
+    if (vendor->run != vendor_policy && !sees(p, is_private))
         return GONE;
     if (p->login == AS_SO && is_private && vendor->governed != CKR_OK)
         return vendor->governed;
-    if (!((users ? p->verbs : p->verbs | p->granted) & vendor->verb))
+    if (!((by_login ? p->verbs : p->verbs | p->granted) & vendor->verb))
         return p->login == LOGGED_OUT ? vendor->nobody : vendor->without;
     return CKR_OK;
 }

@@ -79,6 +79,14 @@ static const struct govern_row {
 };
 #define ROWS (sizeof(rows) / sizeof(rows[0]))
 
+uint32_t vs_govern_verbs(const struct vs_govern *govern)
+{
+    for (size_t i = 0; i < ROWS; i++)
+        if (govern->set & rows[i].bit)
+            return policy_verbs(rows[i].on);
+    return 0;
+}
+
 static int govern_check(const struct vs_govern *g)
 {
     if (g->not_before < 0 || g->not_before > DATE_MAX || g->not_after < 0 ||

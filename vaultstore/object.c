@@ -61,7 +61,7 @@ static int create_one(struct commit_txn *txn, const struct create *c, const stru
     return audit_append(txn, &entry);
 }
 
-static uint32_t create_verb(enum vs_origin origin)
+uint32_t vs_create_verb(enum vs_origin origin, bool next)
 {
     static const uint32_t verbs[] = {
         [VS_ORIGIN_GENERATED] = VS_VERB_CREATE, [VS_ORIGIN_CREATED] = VS_VERB_IMPORT,
@@ -69,6 +69,8 @@ static uint32_t create_verb(enum vs_origin origin)
         [VS_ORIGIN_RESTORED] = VS_VERB_RESTORE,
     };
 
+    if (next)
+        return VS_VERB_ROTATE;
     return (size_t)origin < sizeof(verbs) / sizeof(verbs[0]) ? verbs[origin] : 0;
 }
 
@@ -79,7 +81,7 @@ static int create_allows(struct commit_txn *txn, const struct create *c,
 
     VS_TRY(object->former != NULL
                ? rotate_allows(txn, live, c->login, object->former)
-               : login_needs(txn->store, txn->kv, c->login, NULL, create_verb(object->origin)));
+               : login_needs(txn->store, txn->kv, c->login, NULL, vs_create_verb(object->origin, false)));
     if (live->policy.reserve_names)
         VS_TRY(name_reserved(txn, live, object, c->login));
     if (object->govern == NULL)

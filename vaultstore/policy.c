@@ -125,6 +125,11 @@ static const struct {
     [ACTION_HONEYTOKEN] = {VS_VERB_POLICY, LOCK_READ_ONLY, true},
 };
 
+uint32_t policy_verbs(enum vs_action action)
+{
+    return (unsigned)action < ACTION_COUNT ? rules[action].verbs : 0;
+}
+
 static int purge_allows(const struct vs_policy *policy, const struct vs_header *header,
                         uint32_t verbs, int64_t now)
 {

@@ -10,6 +10,8 @@ VS_MUST_USE int policy_change(const struct vs_policy *from, const struct vs_poli
                               int64_t now);
 /* Does `to` protect less than `from` in any respect? */
 bool policy_weakens(const struct vs_policy *from, const struct vs_policy *to);
+/* The verbs one of which an action asks for. */
+uint32_t policy_verbs(enum vs_action action);
 /* What one switch forces upon others. */
 void policy_settle(struct vs_policy *policy);
 /* May who has `verbs` (0: nobody is logged in) do `action` to the object at vault time `now`?
