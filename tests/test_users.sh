@@ -174,12 +174,16 @@ tap_ok 'and that nothing is purged yet' says 'APPROVAL_NOTED' rpv_as olga first-
 tap_ok 'as JSON' says '"approvalsNeeded": 2' rpv_as olga first-pin --json purge key11
 tap_ok 'the same principal, again and again: 6' status_as 6 olga purge key11
 tap_ok 'it is there' says 'key11' rpv deleted
+tap_ok 'others see what waits for them' says '^[0-9a-f]\{32\}  olga .* 2$' rpv approvals
+tap_ok 'as JSON' says '"principal": "olga"' rpv --json approvals
 tap_ok 'several at once: all are noted' says 'purge of "key13"' rpv_as olga first-pin purge key12 key13
 tap_ok 'the SO is another' rpv purge key11 --yes
 tap_ok 'that was the end' silent 'key11' rpv deleted
+tap_is 'what waits is key12 and key13' "$(rpv approvals | grep -c olga)" 2
 tap_ok 'a second operator is one, too' says 'Purged "key12"' rpv_as oscar first-pin purge key12
 tap_ok 'on record' says 'KeyPurgeApprove  *ok  *olga' rpv audit query --operation KeyPurgeApprove
 tap_ok 'olga loses the verb' rpv user revoke olga purge
+tap_ok 'nothing waits' says 'No purge waits' rpv approvals
 tap_ok 'her approval is void: 6' status_of 6 purge key13 --yes
 tap_ok 'it is there' says 'key13' rpv deleted
 tap_ok 'the first of two: 6' status_as 6 oscar purge key14

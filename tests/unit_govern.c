@@ -277,6 +277,8 @@ static void test_approvals_that_are_void(void **state)
     struct vs_id id = object_make(f, f->user, true, "k", "v");
     struct vs_login *one = NULL, *two = NULL;
     struct vs_approvals told;
+    struct vs_approval list[2];
+    size_t n;
 
     policy_set(f, to_two);
     assert_ok(vs_user_add(f->store, f->so, "one", pin, 8, verbs));
@@ -289,7 +291,14 @@ static void test_approvals_that_are_void(void **state)
     assert_int_equal(told.wanted, 2);
     assert_int_equal(told.until, header_of(f, &id).deleted_at + 24 * 3600);
 
+    assert_ok(vs_approval_list(f->store, 0, list, 2, &n));
+    assert_int_equal(n, 1);
+    assert_string_equal(list[0].who, "one");
+    assert_int_equal(list[0].until, told.until);
+
     assert_ok(vs_user_set_verbs(f->store, f->so, "one", VS_VERB_LIST));
+    assert_ok(vs_approval_list(f->store, 0, list, 2, &n));
+    assert_int_equal(n, 0);
     assert_status(vs_object_purge_told(f->store, 0, two, &id, &told), VS_PENDING);
     assert_int_equal(told.n, 1);                     /* one has lost the verb */
     assert_ok(vs_user_grant(f->store, f->so, "one", &id, VS_VERB_PURGE));

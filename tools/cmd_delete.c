@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "due.h"
 #include "output.h"
+#include "progress.h"
 #include "select.h"
 #include "when.h"
 
+#define RECOVER_AT_ONCE 4096      /* between two signs of progress */
 #define REASON_MAX 63             /* bytes that CKA_RPV_DELETE_REASON takes */
 
 static CK_BBOOL yes = CK_TRUE;
@@ -166,14 +169,22 @@ static enum outcome act_recover(struct acting *acting, CK_OBJECT_HANDLE handle, 
 static enum outcome recover_all(struct run *run)
 {
     struct client *client = &run->client;
-    CK_ULONG n = 0;
-    enum outcome outcome = client_check(client, "RPV_RecoverAll",
-                                        client->rpv->RPV_RecoverAll(client->session, (CK_ULONG)-1,
-                                                                    &n));
+    struct progress progress = progress_begin(run, "recover");
+    CK_ULONG at_once = progress_wanted(&progress) ? RECOVER_AT_ONCE : (CK_ULONG)-1;
+    CK_ULONG n = 0, done = 0;
+    unsigned long long total = progress_wanted(&progress) ? due_count(client, true) : 0;
+    enum outcome outcome;
 
+    do {
+        outcome = client_check(client, "RPV_RecoverAll",
+                               client->rpv->RPV_RecoverAll(client->session, at_once, &n));
+        done += outcome == OUTCOME_OK ? n : 0;
+        progress_step(&progress, done, total);
+    } while (outcome == OUTCOME_OK && n == at_once);
+    progress_end(&progress);
     if (outcome == OUTCOME_OK)
-        output_done(run->json, json_pack("{s:I}", "recoveredCount", (json_int_t)n),
-                    "Recovered %lu objects.", n);
+        output_done(run->json, json_pack("{s:I}", "recoveredCount", (json_int_t)done),
+                    "Recovered %lu objects.", done);
     return outcome;
 }
 
