@@ -36,7 +36,8 @@ static enum outcome list(struct run *run)
 {
     static const struct column columns[] = {
         {"uniqueId", "UNIQUE ID"}, {"class", "CLASS"}, {"keyType", "TYPE"},     {"label", "LABEL"},
-        {"id", "ID"},              {"state", "STATE"}, {"origin", "HOW IT CAME"},
+        {"version", "VERSION"},    {"id", "ID"},       {"state", "STATE"},
+        {"origin", "HOW IT CAME"},
     };
     CK_ATTRIBUTE attrs[2];
     CK_OBJECT_CLASS class = 0;
@@ -59,7 +60,8 @@ static enum outcome deleted(struct run *run)
 {
     static const struct column columns[] = {
         {"uniqueId", "UNIQUE ID"}, {"class", "CLASS"},      {"label", "LABEL"},
-        {"id", "ID"},              {"deletedBy", "BY"},     {"deletedAt", "DELETED"},
+        {"version", "VERSION"},    {"id", "ID"},
+        {"deletedBy", "BY"},       {"deletedAt", "DELETED"},
         {"purgeAt", "PURGE"},      {"recoveryLevel", "RECOVERY"},
     };
     CK_ATTRIBUTE attrs[2] = {{CKA_RPV_DELETED, &yes, sizeof(yes)}};
