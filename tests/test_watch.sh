@@ -121,6 +121,10 @@ on one hold first >/dev/null
 tap_ok 'a purge that is refused' status 4 on one purge first --yes
 tap_ok 'alerts' alerted warning purge-refused 'KeyPurge .* by so .*: refused: held'
 on one release first >/dev/null
+on one policy set purge_approvals=2 >/dev/null
+tap_ok 'an approval of a purge' status 6 on one purge first --yes
+tap_ok 'alerts' alerted warning purge-approval 'KeyPurgeApprove ok of .* by so .*: 1 of 2'
+on one policy set purge_approvals=0 >/dev/null
 tap_ok 'a purge' on one purge first --yes
 tap_ok 'alerts' alerted critical purge 'KeyPurge ok of'
 on one disable id=01 --class private >/dev/null

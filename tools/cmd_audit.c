@@ -157,7 +157,8 @@ static enum outcome audit_verify(struct run *run)
 /* Is there a PIN without asking? Whoever sweeps by a timer is not there to be asked. */
 static bool pin_given(const struct run *run)
 {
-    return run_option(run, OPT_USER) != NULL || run->client.pin_file != NULL || getenv("REPRIEVE_PIN") != NULL;
+    return run_option(run, OPT_USER) != NULL || run->client.pin_file != NULL ||
+           getenv("REPRIEVE_PIN") != NULL;
 }
 
 static enum outcome vaults_due(struct client *client, CK_ULONG *ret_due)

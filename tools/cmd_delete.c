@@ -252,7 +252,7 @@ static void refusal_explain(struct client *client, const json_t *object)
     failure_set(&client->failure, OUTCOME_REFUSED, said.code,
                 "%.200s is not purged (%.200s). It is %s; its purge date is %s", name, said.reason,
                 level, purge_at);
-    failure_hint(&client->failure, "until it is purged it can be taken back with: reprieve recover");
+    failure_hint(&client->failure, "until then it can be taken back with: reprieve recover");
 }
 
 static enum outcome act_purge(struct acting *acting, CK_OBJECT_HANDLE handle, json_t *object)
@@ -352,7 +352,7 @@ static const struct argp_option postpone_options[] = {
 #define NEED_USER (NEED_VENDOR | NEED_VAULT | NEED_LOGIN | NEED_WRITE)
 
 const struct command delete_commands[] = {
-    {"delete", "OBJECT...", "Deletes objects, until they are recovered or purged",
+    {"delete", "OBJECT...", "Deletes objects, softly",
      "Hidden and unusable from the next call on, in every process; it is told until when each can "
      "be taken back. " OBJECT_DOC, delete_options, 1, (size_t)-1, NEED_USER, delete},
     {"recover", "OBJECT...", "Takes deletes back", OBJECT_DOC, recover_options, 0, (size_t)-1,

@@ -256,8 +256,8 @@ static const struct argp_option honeytoken_options[] = {
 
 const struct command govern_commands[] = {
     {"hold", "OBJECT...", "Lets objects not be purged",
-     BY_VERB("hold") "Live or deleted: as long as the hold stands, no purge date counts. " OBJECT_DOC,
-     plain_options, OBJECTS, NEED_GOVERNOR, hold},
+     BY_VERB("hold") "Live or deleted: as long as the hold stands, no purge date counts. "
+     OBJECT_DOC, plain_options, OBJECTS, NEED_GOVERNOR, hold},
     {"release", "OBJECT...", "Takes holds off",
      BY_VERB("hold") "A deleted object whose purge date has passed is purged then. " OBJECT_DOC,
      plain_options, OBJECTS, NEED_GOVERNOR, release},
@@ -269,7 +269,7 @@ const struct command govern_commands[] = {
      NEED_USER, enable},
     {"disable", "OBJECT...", "Lets keys not be used, from the next call on", OBJECT_DOC,
      plain_options, OBJECTS, NEED_USER, disable},
-    {"dates", "OBJECT...", "Sets from when and until when keys may be used",
+    {"dates", "OBJECT...", "Sets when keys begin and cease to be of use",
      "--not-before or --not-after none takes the date away; a date that is not named stays. "
      OBJECT_DOC, dates_options, OBJECTS, NEED_USER, dates},
     {"honeytoken", "OBJECT...", "Lets any use of keys raise an alert",

@@ -331,9 +331,9 @@ static const struct argp_option follow_options[] = {
 };
 
 const struct command log_commands[] = {
-    {"audit query", "", "Asks the log: by key, time, operation, caller, result",
-     "Events of one key are found by an index. Labels of private keys show with a PIN "
-     "(--pin-file).", query_options, 0, 0, NEED_VENDOR | MAY_LOGIN, audit_query},
+    {"audit query", "", "Asks the log, by key, time, caller and so on",
+     "Also by operation and result; and counts. Events of one key are found by an index. Labels of "
+     "private keys show with a login (--user, --pin-file).", query_options, 0, 0, NEED_VENDOR | MAY_LOGIN, audit_query},
     {"audit export", "", "Writes events for other programs",
      "JSON, an event a line, with the field names of a cloud key vault's audit events; or CEF.",
      export_options, 0, 0, NEED_VENDOR | MAY_LOGIN, audit_export},
