@@ -124,7 +124,7 @@ for key in 11 12 13 14 15; do
 done
 for who in 'olga purge-operator' 'oscar purge-operator' 'hilda list hold' 'luke list lock' \
     'paula list policy' 'rex list recover' 'bea backup-operator' 'audrey auditor' \
-    'dela list delete' 'upa list update' 'nemo list'; do
+    'dela list delete' 'upa list update' 'nemo list' 'heide hold' 'lock lock'; do
     # shellcheck disable=SC2086 # the words are words
     rpv user add $who >made 2>&1 || cat made
 done
@@ -139,6 +139,7 @@ for does in 'hilda hold key11' 'hilda release key11' 'luke lock key11' 'luke unl
     'hilda vault hold' 'hilda vault release' 'luke vault lock' 'luke vault unlock' \
     'paula honeytoken key11' 'paula honeytoken key11 --off' 'paula policy set purge_approvals=2' \
     'upa disable key11' 'upa enable key11' 'upa dates key11 --not-after 2999-01-01' \
+    'heide hold key12' 'heide release key12' 'lock lock key12' 'lock unlock key12' \
     'dela delete key11'; do
     # shellcheck disable=SC2086
     cannot nemo ${does#* }

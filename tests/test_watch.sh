@@ -204,9 +204,11 @@ stop
 in_store spoilt
 rpv vault create --label one >/dev/null
 on one vault init-pin >/dev/null
+t one --keygen --key-type AES:16 --label any >/dev/null
+on one delete any >/dev/null
 watch_start
+tap_ok 'they have begun' alerted warning delete 'KeyDelete ok'
 last=$(rpv --json audit | sed -n 's/.*"seq": \([0-9]*\),.*/\1/p' | tail -1)
-sleep 1     # they have begun; had they not, they would tell of it all the same
 tap_ok 'an event is changed' "$aid" spoil "$store" "$last"
 tap_ok 'alerts' alerted critical chain-broken "the audit log was changed, cut or put back at event $last"
 stop
