@@ -137,6 +137,14 @@ struct RPV_TOMBSTONE {
     char label[64];              /* only where the policy kept it */
 };
 
+/* An approval of a purge that waits for more (RPV_REASON_APPROVAL). */
+struct RPV_APPROVAL {
+    char uniqueId[33];           /* of the object */
+    char principal[64];
+    long long at, until;         /* given; counts before then */
+    CK_ULONG ulWanted;           /* how many the object needs */
+};
+
 struct RPV_EVENT {
     unsigned long long seq;
     long long time;
@@ -271,7 +279,7 @@ struct RPV_BLOB_KEY { const CK_BYTE *pKey; CK_ULONG ulKeyLen; };
 #define RPV_BLOB_KEYS_MAX 32UL
 
 struct RPV_PROGRESS_INFO {
-    unsigned long long done, total;  /* objects; done 0: it is only looked at */
+    unsigned long long done, total;  /* objects (of a check, events, too); done 0: only looked at */
     char uniqueId[33];           /* of the object just dealt with */
     CK_ULONG ulClass;
     char result[32];             /* "ok", "exists", "purged", "locked", "other key", "changed" */
@@ -437,6 +445,12 @@ struct RPV_FUNCTION_LIST {
                            CK_OBJECT_HANDLE *phKey, CK_OBJECT_HANDLE *phPublicKey);
     /* Keys older than their CKA_RPV_ROTATE_DAYS that have no next version; no login needed. */
     CK_RV (*RPV_ListRotations)(CK_SLOT_ID slotID, struct RPV_UNIQUE_ID *pIds, CK_ULONG *pulCount);
+    /* As RPV_CheckStore; Notify (or NULL) is told how far it has come, in objects and events. */
+    CK_RV (*RPV_CheckStoreNotify)(struct RPV_CHECK *pChecks, CK_ULONG *pulCount,
+                                  RPV_PROGRESS Notify, void *pApplication);
+    /* Those that count: within the window, by who has the verb still. An array as ever. */
+    CK_RV (*RPV_ListApprovals)(CK_SLOT_ID slotID, struct RPV_APPROVAL *pApprovals,
+                               CK_ULONG *pulCount);
 };
 
 #ifdef __cplusplus

@@ -483,6 +483,15 @@ struct vs_approvals { uint32_t n, wanted; int64_t until; };
 VS_MUST_USE int vs_object_purge_told(struct vs_store *store, uint32_t vault,
                                      struct vs_login *login, const struct vs_id *id,
                                      struct vs_approvals *ret_approvals);
+/* The approvals that count, of purges that wait for more; as vs_user_list. */
+struct vs_approval {
+    struct vs_id id;             /* of the object */
+    char who[VS_ACTOR_MAX];
+    int64_t at, until;           /* given; counts before then */
+    uint32_t wanted;             /* how many the object needs */
+};
+VS_MUST_USE int vs_approval_list(struct vs_store *store, uint32_t vault,
+                                 struct vs_approval *ret_approvals, size_t cap, size_t *ret_n);
 /* Moves the purge date later (never earlier: VS_POLICY). */
 VS_MUST_USE int vs_object_postpone(struct vs_store *store, uint32_t vault, struct vs_login *login,
                                    const struct vs_id *id, int64_t purge_at);
@@ -562,6 +571,17 @@ VS_MUST_USE int vs_sweep(struct vs_store *store, size_t limit, size_t *ret_purge
 
 /* ------------------------------------------------------------------ health */
 
+/* How far something long has come. */
+struct vs_progress {
+    uint64_t done, total;            /* objects; total 0: not known */
+    const struct vs_header *object;  /* the one just looked at; NULL: none */
+    int status;                      /* of it: VS_OK done (or would be); VS_WRONG_STATE it exists;
+                                      * VS_NOT_FOUND it was purged; VS_LOCKED; VS_POLICY replacing
+                                      * it would weaken it or change its key */
+};
+/* Not 0: stop; the function returns VS_END. It must not call the store. */
+typedef int vs_progress_fn(void *ctx, const struct vs_progress *progress);
+
 /* What host.head, kept beside the host key, says of the event log. */
 enum vs_head {
     VS_HEAD_OK = 0,
@@ -579,8 +599,11 @@ struct vs_health {
     const char *clock_jump;      /* what a clock did since the last change, in words; or NULL */
     int64_t clock_jump_by;       /* seconds */
 };
-/* Looks at everything; as long as the store is large. */
+/* Looks at everything; as long as the store is large. progress (NULL: none) is told of how much
+ * that is, in objects and events, and how much is done. */
 VS_MUST_USE int vs_store_health(struct vs_store *store, struct vs_health *ret_health);
+VS_MUST_USE int vs_store_health_told(struct vs_store *store, vs_progress_fn *progress, void *ctx,
+                                     struct vs_health *ret_health);
 /*
  * An older copy of the store's files was put back, which is noticed when it is opened: every
  * change is VS_LOCKED until the SO of one of its vaults, whose PIN this is, accepts the copy as it
@@ -692,16 +715,6 @@ VS_MUST_USE int vs_rotation_due(struct vs_store *store, uint32_t vault, struct v
  */
 #define VS_BLOB_KEYS_MAX 32u
 struct vs_blob_key { const uint8_t *data; size_t len; };   /* PEM or DER; private: PKCS#8 */
-
-struct vs_progress {
-    uint64_t done, total;            /* objects; total 0: not known */
-    const struct vs_header *object;  /* the one just looked at; NULL: none */
-    int status;                      /* of it: VS_OK done (or would be); VS_WRONG_STATE it exists;
-                                      * VS_NOT_FOUND it was purged; VS_LOCKED; VS_POLICY replacing
-                                      * it would weaken it or change its key */
-};
-/* Not 0: stop; the function returns VS_END. It must not call the store. */
-typedef int vs_progress_fn(void *ctx, const struct vs_progress *progress);
 
 struct vs_backup {
     const struct vs_id *ids;         /* these objects; n_ids 0: the whole vault */

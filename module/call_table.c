@@ -304,4 +304,6 @@ const struct call_row CALL_TABLE[CALL_COUNT] = {
     VENDOR(RPV_Restore),
     VENDOR(RPV_RotateKey),
     VENDOR(RPV_ListRotations),
+    VENDOR(RPV_CheckStoreNotify),
+    VENDOR(RPV_ListApprovals),
 };

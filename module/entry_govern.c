@@ -124,3 +124,40 @@ CK_RV RPV_ListTombstones(CK_SLOT_ID slotID, struct RPV_TOMBSTONE *pTombstones, C
     CALL(RPV_ListTombstones);
     return call_end(&call, list_tombstones(slotID, pTombstones, pulCount));
 }
+
+/* ------------------------------------------------------------------ approvals */
+
+static struct RPV_APPROVAL approval_out(const struct vs_approval *in)
+{
+    struct RPV_APPROVAL out = {.at = in->at, .until = in->until, .ulWanted = in->wanted};
+    for (size_t i = 0; i < sizeof(in->id.b); i++)
+        snprintf(out.uniqueId + 2 * i, 3, "%02x", in->id.b[i]);
+    memcpy(out.principal, in->who, sizeof(out.principal));
+    return out;
+}
+
+static CK_RV list_approvals(CK_SLOT_ID id, struct RPV_APPROVAL *out, CK_ULONG *count)
+{
+    struct slot *slot = NULL;
+    TRY(arguments_out(count));
+    TRY(slot_get(id, &slot));
+    size_t cap = out ? *count : 0, n = 0;
+    bool fill = false;
+    struct vs_approval *list = calloc(cap + 1, sizeof(*list));
+    if (!list)
+        return CKR_HOST_MEMORY;
+    CK_RV rv = store_status(vs_approval_list(module_state()->store, (uint32_t)id, list, cap, &n),
+                            "list of approvals");
+    if (rv == CKR_OK)
+        rv = array_room(out, count, n, &fill);
+    for (size_t i = 0; rv == CKR_OK && fill && i < n; i++)
+        out[i] = approval_out(&list[i]);
+    free(list);
+    return rv;
+}
+
+CK_RV RPV_ListApprovals(CK_SLOT_ID slotID, struct RPV_APPROVAL *pApprovals, CK_ULONG *pulCount)
+{
+    CALL(RPV_ListApprovals);
+    return call_end(&call, list_approvals(slotID, pApprovals, pulCount));
+}

@@ -86,7 +86,17 @@ static void checks_make(struct checks *checks, const struct vs_health *health)
     check_clock(checks, health);
 }
 
-static CK_RV check_store(struct RPV_CHECK *out, CK_ULONG *count)
+struct check_call { RPV_PROGRESS notify; void *application; };
+
+static int check_progress(void *ctx, const struct vs_progress *progress)
+{
+    const struct check_call *call = ctx;
+    struct RPV_PROGRESS_INFO out = {.done = progress->done, .total = progress->total,
+                                    .ulClass = CK_UNAVAILABLE_INFORMATION, .result = "ok"};
+    return call->notify(call->application, &out) != CKR_OK;
+}
+
+static CK_RV check_store(struct check_call *call, struct RPV_CHECK *out, CK_ULONG *count)
 {
     struct vs_health health;
     struct checks checks;
@@ -96,7 +106,11 @@ static CK_RV check_store(struct RPV_CHECK *out, CK_ULONG *count)
         *count = CHECKS_MAX;
         return CKR_OK;
     }
-    TRY(store_status(vs_store_health(module_state()->store, &health), "health"));
+    int status = vs_store_health_told(module_state()->store,
+                                      call->notify ? check_progress : NULL, call, &health);
+    if (status == VS_END)
+        return trace_fail(CKR_FUNCTION_CANCELED, "health: stopped by the application");
+    TRY(store_status(status, "health"));
     checks_make(&checks, &health);
     TRY(array_room(out, count, checks.n, &fill));
     for (size_t i = 0; i < checks.n; i++)
@@ -107,7 +121,16 @@ static CK_RV check_store(struct RPV_CHECK *out, CK_ULONG *count)
 CK_RV RPV_CheckStore(struct RPV_CHECK *pChecks, CK_ULONG *pulCount)
 {
     CALL(RPV_CheckStore);
-    return call_end(&call, check_store(pChecks, pulCount));
+    struct check_call ask = {.notify = NULL};
+    return call_end(&call, check_store(&ask, pChecks, pulCount));
+}
+
+CK_RV RPV_CheckStoreNotify(struct RPV_CHECK *pChecks, CK_ULONG *pulCount, RPV_PROGRESS Notify,
+                           void *pApplication)
+{
+    CALL(RPV_CheckStoreNotify);
+    struct check_call ask = {.notify = Notify, .application = pApplication};
+    return call_end(&call, check_store(&ask, pChecks, pulCount));
 }
 
 /* ------------------------------------------------------------------ an older copy */

@@ -26,9 +26,12 @@ CK_RV RPV_SetLock(CK_SLOT_ID slotID, CK_ULONG ulGeneration, CK_ULONG ulLock, CK_
                   CK_ULONG ulPinLen);
 CK_RV RPV_ListTombstones(CK_SLOT_ID slotID, struct RPV_TOMBSTONE *pTombstones,
                          CK_ULONG *pulCount);
+CK_RV RPV_ListApprovals(CK_SLOT_ID slotID, struct RPV_APPROVAL *pApprovals, CK_ULONG *pulCount);
 
 /* entry_health.c */
 CK_RV RPV_CheckStore(struct RPV_CHECK *pChecks, CK_ULONG *pulCount);
+CK_RV RPV_CheckStoreNotify(struct RPV_CHECK *pChecks, CK_ULONG *pulCount, RPV_PROGRESS Notify,
+                           void *pApplication);
 CK_RV RPV_AcceptRollback(CK_SLOT_ID slotID, CK_UTF8CHAR *pPin, CK_ULONG ulPinLen);
 CK_RV RPV_RecoverAll(CK_SESSION_HANDLE hSession, CK_ULONG ulLimit, CK_ULONG *pulRecovered);
 

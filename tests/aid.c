@@ -3,6 +3,7 @@
  *
  *   aid listen SOCKET FILE   a datagram socket: each datagram goes into FILE, a line "--" behind
  *                            it. FILE is made once it listens. Ends by a signal.
+ *   aid stream SOCKET FILE   the same by connections, as some log daemons take them
  *   aid deaf SOCKET FILE     the same, but it takes nothing: its queue fills
  *   aid clock FILE SECONDS   moves the clock of reprieve-test.so (REPRIEVE_TEST_CLOCK) on, which it
  *                            makes where there is none
@@ -28,27 +29,40 @@ static int fail(const char *what)
     return 1;
 }
 
-static int listen_on(const char *path, const char *file, bool deaf)
+/* What comes next: a datagram, or all of a connection. */
+static ssize_t message_take(int fd, bool stream, char *text, size_t size)
+{
+    int from = stream ? accept(fd, NULL, NULL) : fd;
+    ssize_t len = recv(from, text, size, stream ? MSG_WAITALL : 0);
+
+    if (stream)
+        close(from);
+    return len;
+}
+
+static int listen_on(const char *path, const char *file, const char *how)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
-    char datagram[65536];
+    bool stream = how[0] == 's';
+    char text[65536];
     FILE *out = NULL;
-    int fd = socket(AF_UNIX, SOCK_DGRAM, 0);
+    int fd = socket(AF_UNIX, stream ? SOCK_STREAM : SOCK_DGRAM, 0);
 
     snprintf(name.sun_path, sizeof(name.sun_path), "%s", path);
-    if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) != 0)
+    if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) != 0 ||
+        (stream && listen(fd, 8) != 0))
         return fail(path);
     out = fopen(file, "w");
     if (out == NULL)
         return fail(file);
-    while (deaf)
+    while (how[0] == 'd')
         pause();
     for (;;) {
-        ssize_t len = recv(fd, datagram, sizeof(datagram), 0);
+        ssize_t len = message_take(fd, stream, text, sizeof(text));
 
         if (len < 0)
             return fail("recv");
-        fwrite(datagram, 1, (size_t)len, out);
+        fwrite(text, 1, (size_t)len, out);
         fputs("\n--\n", out);
         fflush(out);
     }
@@ -100,12 +114,12 @@ int main(int argc, char **argv)
 {
     const char *what = argc == 4 ? argv[1] : "";
 
-    if (strcmp(what, "listen") == 0 || strcmp(what, "deaf") == 0)
-        return listen_on(argv[2], argv[3], what[0] == 'd');
+    if (strcmp(what, "listen") == 0 || strcmp(what, "stream") == 0 || strcmp(what, "deaf") == 0)
+        return listen_on(argv[2], argv[3], what);
     if (strcmp(what, "clock") == 0)
         return clock_move(argv[2], argv[3]);
     if (strcmp(what, "spoil") == 0)
         return spoil(argv[2], argv[3]);
-    fputs("usage: aid listen|deaf SOCKET FILE | clock FILE SECONDS | spoil STORE SEQ\n", stderr);
+    fputs("usage: aid listen|stream|deaf SOCKET FILE | clock FILE SECONDS | spoil STORE SEQ\n", stderr);
     return 2;
 }

@@ -45,9 +45,68 @@ tap_ok 'last use' says 'pkcs11-tool' rpv audit query --summary last-use
 tap_ok 'a summary that is none: 2' status_of 2 audit query --summary all
 tap_ok 'no such label: 3' status_of 3 audit query --key nothing
 
+# who called what of which version, how often and with what result
+REPRIEVE_NEW_PIN=first-pin rpv user add alice crypto-user >/dev/null
+as_alice() {
+    tool --login --pin alice:first-pin --sign --mechanism SHA256-RSA-PKCS --id 01 -i data -o sig
+}
+as_alice >/dev/null
+rpv key rotate web >/dev/null
+as_alice >/dev/null
+as_alice >/dev/null
+newest=$(rpv list --class private | sed -n 's/^\([0-9a-f]*\)  *private .* web  *2 .*/\1/p')
+rpv disable "$newest" >/dev/null
+as_alice >/dev/null 2>&1
+rpv enable "$newest" >/dev/null
+rpv audit query --summary calls --key web >calls
+row() {
+    tap_is "calls: $1" "$(grep -E -c "^web +$1 " calls)" 1
+}
+row '1 +user +[0-9]+ +pkcs11-tool +KeySign +ok +2'
+row '1 +alice +[0-9]+ +pkcs11-tool +KeySign +ok +1'
+row '2 +alice +[0-9]+ +pkcs11-tool +KeySign +ok +2'
+row '2 +alice +[0-9]+ +pkcs11-tool +KeySign +CKR_KEY_FUNCTION_NOT_PERMITTED +1'
+row '2 +user +[0-9]+ +reprieve +KeyDisable +ok +1'
+tap_is 'the newest version first' "$(sed -n 's/^web *\([0-9]\) .*/\1/p' calls | uniq | tr -d '\n')" 21
+rpv audit query --summary last-use --key web >uses
+tap_is 'last use: by key, version and caller' "$(grep -c '^web' uses)" 3
+tap_is 'of alice, three of the newest' "$(grep -E -c '^web +2 +alice +[0-9]+ +pkcs11-tool +3 ' uses)" 1
+tap_ok 'by caller: hers alone' silent ' user ' rpv audit query --summary calls --caller alice
+tap_ok 'since tomorrow: none' says 'No events' rpv audit query --summary calls --since 2999-01-01
+REPRIEVE_PIN=first-pin tap_ok 'by her name, with the labels she may see' says 'KeySign .* web ' \
+    rpv --user alice audit query --operation KeySign
+
 # ---------------------------------------------------------------- export
 
+# a label that CEF and JSON must not take for their own
+user --keygen --key-type AES:16 --label "$(printf 'a|b=c\\d\nCEF:0|e\377')" --id 30 >/dev/null
+rpv audit export --format cef >events.cef
 rpv audit export >events.jsonl
+tap_is 'an event a line, in CEF' "$(grep -c '^CEF:0|Reprieve|reprieve|' events.cef)" "$(grep -c . events.jsonl)"
+tap_is 'and no line more' "$(grep -c '' events.cef)" "$(grep -c . events.jsonl)"
+tap_ok 'a separator is escaped' grep -q -F 'cs2=a|b\=c\\d\\x0aCEF:0|e\\xff cs3Label' events.cef
+if command -v python3 >/dev/null; then
+    cat >cef.py <<'PY'
+import json, re
+events = {e["seq"]: e for e in map(json.loads, open("events.jsonl", encoding="utf-8"))}
+for line in open("events.cef", encoding="utf-8"):
+    head = re.split(r"(?<!\\)\|", line.rstrip("\n"), maxsplit=7)
+    assert head[:3] == ["CEF:0", "Reprieve", "reprieve"] and 0 <= int(head[6]) <= 10, line
+    pairs = re.findall(r"(\w+)=((?:\\.|[^\\=])*?)(?= \w+=|$)", head[7])
+    assert " ".join("%s=%s" % p for p in pairs) == head[7], line
+    got = {k: re.sub(r"\\(.)", r"\1", v) for k, v in pairs}
+    e = events.pop(int(got["externalId"]))
+    for key, want in {"suser": e["identity"]["principal"], "suid": str(e["identity"]["uid"]),
+                      "sproc": e["identity"]["executable"], "cs1": e["id"], "cs2": e["label"],
+                      "cs4": e["hash"], "reason": e["resultSignature"], "cnt": str(e["count"]),
+                      "msg": e["resultDescription"], "cn2": str(e["version"]),
+                      "outcome": e["resultType"].lower()}.items():
+        assert got.get(key, "") == want, (key, got.get(key), want)
+    assert head[4] == head[5] == e["operationName"], line
+assert not events
+PY
+    tap_ok 'CEF says what JSON says' python3 cef.py
+fi
 tap_ok 'JSON lines have the names of a cloud vault' \
     grep -q '"operationName":"KeySign","resultType":"Success","resultSignature":"ok"' events.jsonl
 if command -v python3 >/dev/null; then

@@ -118,6 +118,13 @@ tap_ok 'the trace tells' sh -c ': >trace.sink; REPRIEVE_TRACE=trace.sink "$1" re
     grep "did not reach syslog" trace.sink' sh "$reprieve"
 stop
 
+daemon stream /dev/log stream.out
+tap_ok 'a change' rpv delete wonder
+tap_ok 'goes to a daemon that takes a stream, too' seen "${head}KeyDelete ok" stream.out
+tap_is 'and ends with a NUL' "$(head -1 stream.out | tail -c 2 | od -An -tx1 | tr -d ' \n')" 000a
+stop
+rpv recover wonder >/dev/null
+
 # ---------------------------------------------------------------- journald
 
 sink journald

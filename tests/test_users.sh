@@ -124,7 +124,7 @@ for key in 11 12 13 14 15; do
 done
 for who in 'olga purge-operator' 'oscar purge-operator' 'hilda list hold' 'luke list lock' \
     'paula list policy' 'rex list recover' 'bea backup-operator' 'audrey auditor' \
-    'dela list delete' 'upa list update' 'nemo list'; do
+    'dela list delete' 'upa list update' 'nemo list' 'heide hold' 'lock lock'; do
     # shellcheck disable=SC2086 # the words are words
     rpv user add $who >made 2>&1 || cat made
 done
@@ -139,6 +139,7 @@ for does in 'hilda hold key11' 'hilda release key11' 'luke lock key11' 'luke unl
     'hilda vault hold' 'hilda vault release' 'luke vault lock' 'luke vault unlock' \
     'paula honeytoken key11' 'paula honeytoken key11 --off' 'paula policy set purge_approvals=2' \
     'upa disable key11' 'upa enable key11' 'upa dates key11 --not-after 2999-01-01' \
+    'heide hold key12' 'heide release key12' 'lock lock key12' 'lock unlock key12' \
     'dela delete key11'; do
     # shellcheck disable=SC2086
     cannot nemo ${does#* }
@@ -174,12 +175,16 @@ tap_ok 'and that nothing is purged yet' says 'APPROVAL_NOTED' rpv_as olga first-
 tap_ok 'as JSON' says '"approvalsNeeded": 2' rpv_as olga first-pin --json purge key11
 tap_ok 'the same principal, again and again: 6' status_as 6 olga purge key11
 tap_ok 'it is there' says 'key11' rpv deleted
+tap_ok 'others see what waits for them' says '^[0-9a-f]\{32\}  olga .* 2$' rpv approvals
+tap_ok 'as JSON' says '"principal": "olga"' rpv --json approvals
 tap_ok 'several at once: all are noted' says 'purge of "key13"' rpv_as olga first-pin purge key12 key13
 tap_ok 'the SO is another' rpv purge key11 --yes
 tap_ok 'that was the end' silent 'key11' rpv deleted
+tap_is 'what waits is key12 and key13' "$(rpv approvals | grep -c olga)" 2
 tap_ok 'a second operator is one, too' says 'Purged "key12"' rpv_as oscar first-pin purge key12
 tap_ok 'on record' says 'KeyPurgeApprove  *ok  *olga' rpv audit query --operation KeyPurgeApprove
 tap_ok 'olga loses the verb' rpv user revoke olga purge
+tap_ok 'nothing waits' says 'No purge waits' rpv approvals
 tap_ok 'her approval is void: 6' status_of 6 purge key13 --yes
 tap_ok 'it is there' says 'key13' rpv deleted
 tap_ok 'the first of two: 6' status_as 6 oscar purge key14

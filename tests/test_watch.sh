@@ -121,6 +121,10 @@ on one hold first >/dev/null
 tap_ok 'a purge that is refused' status 4 on one purge first --yes
 tap_ok 'alerts' alerted warning purge-refused 'KeyPurge .* by so .*: refused: held'
 on one release first >/dev/null
+on one policy set purge_approvals=2 >/dev/null
+tap_ok 'an approval of a purge' status 6 on one purge first --yes
+tap_ok 'alerts' alerted warning purge-approval 'KeyPurgeApprove ok of .* by so .*: 1 of 2'
+on one policy set purge_approvals=0 >/dev/null
 tap_ok 'a purge' on one purge first --yes
 tap_ok 'alerts' alerted critical purge 'KeyPurge ok of'
 on one disable id=01 --class private >/dev/null
@@ -200,9 +204,11 @@ stop
 in_store spoilt
 rpv vault create --label one >/dev/null
 on one vault init-pin >/dev/null
+t one --keygen --key-type AES:16 --label any >/dev/null
+on one delete any >/dev/null
 watch_start
+tap_ok 'they have begun' alerted warning delete 'KeyDelete ok'
 last=$(rpv --json audit | sed -n 's/.*"seq": \([0-9]*\),.*/\1/p' | tail -1)
-sleep 1     # they have begun; had they not, they would tell of it all the same
 tap_ok 'an event is changed' "$aid" spoil "$store" "$last"
 tap_ok 'alerts' alerted critical chain-broken "the audit log was changed, cut or put back at event $last"
 stop

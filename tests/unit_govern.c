@@ -268,6 +268,26 @@ static void test_two_person_purge(void **state)
     vs_logout(two);
 }
 
+/* One verb is enough for what it is the verb of; none of another kind, nor any for a stranger. */
+static void test_one_verb(void **state)
+{
+    struct fixture *f = *state;
+    const uint8_t *pin = (const uint8_t *)"pin-1234";
+    struct vs_id id = object_make(f, f->user, true, "k", "v");
+    struct vs_login *one = NULL;
+
+    assert_ok(vs_user_add(f->store, f->so, "one", pin, 8, VS_VERB_HOLD));
+    assert_ok(vs_login_named(f->store, 0, "one", pin, 8, &one));
+    assert_ok(GOVERN(one, &id, HOLD(true)));
+    assert_status(GOVERN(one, &id, .set = VS_GOVERN_LOCK, .lock = 1), VS_DENIED);
+    assert_status(GOVERN(one, &id, .set = VS_GOVERN_ENABLED, .enabled = false), VS_DENIED);
+    assert_status(GOVERN(one, &id, .set = VS_GOVERN_HOLD | VS_GOVERN_LOCK, .lock = 1), VS_DENIED);
+    assert_true(header_of(f, &id).hold);
+    assert_status(GOVERN(NULL, &id, HOLD(false)), VS_DENIED);
+    assert_ok(GOVERN(one, &id, HOLD(false)));
+    vs_logout(one);
+}
+
 /* An approval counts while the one who gave it could give it now. */
 static void test_approvals_that_are_void(void **state)
 {
@@ -277,6 +297,8 @@ static void test_approvals_that_are_void(void **state)
     struct vs_id id = object_make(f, f->user, true, "k", "v");
     struct vs_login *one = NULL, *two = NULL;
     struct vs_approvals told;
+    struct vs_approval list[2];
+    size_t n;
 
     policy_set(f, to_two);
     assert_ok(vs_user_add(f->store, f->so, "one", pin, 8, verbs));
@@ -289,7 +311,14 @@ static void test_approvals_that_are_void(void **state)
     assert_int_equal(told.wanted, 2);
     assert_int_equal(told.until, header_of(f, &id).deleted_at + 24 * 3600);
 
+    assert_ok(vs_approval_list(f->store, 0, list, 2, &n));
+    assert_int_equal(n, 1);
+    assert_string_equal(list[0].who, "one");
+    assert_int_equal(list[0].until, told.until);
+
     assert_ok(vs_user_set_verbs(f->store, f->so, "one", VS_VERB_LIST));
+    assert_ok(vs_approval_list(f->store, 0, list, 2, &n));
+    assert_int_equal(n, 0);
     assert_status(vs_object_purge_told(f->store, 0, two, &id, &told), VS_PENDING);
     assert_int_equal(told.n, 1);                     /* one has lost the verb */
     assert_ok(vs_user_grant(f->store, f->so, "one", &id, VS_VERB_PURGE));
@@ -389,6 +418,7 @@ int main(void)
         CASE(test_cooling_off),
         CASE(test_retention_limit),
         CASE(test_policy_keeps_promised_dates),
+        CASE(test_one_verb),
         CASE(test_two_person_purge),
         CASE(test_approvals_that_are_void),
         CASE(test_tombstones),

@@ -199,6 +199,46 @@ static void expect_protected(struct fixture *f, bool expected)
     assert_int_equal(health.audit_bad, 0);
 }
 
+struct look { uint64_t calls, done, total, stop_at; };
+
+static int look_on(void *ctx, const struct vs_progress *progress)
+{
+    struct look *look = ctx;
+
+    assert_true(progress->done > look->done || progress->done == progress->total);
+    assert_true(progress->done <= progress->total);
+    look->calls++;
+    look->done = progress->done;
+    look->total = progress->total;
+    return look->calls == look->stop_at;
+}
+
+/* A look at the store tells of every object and event, says last that it is through, and stops when
+ * it is told to, among the objects or among the events. */
+static void test_health_progress(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_health health = {.objects = 4711};
+    struct look all = {.calls = 0};
+    uint64_t parts;
+
+    for (int i = 0; i < 3; i++)
+        object_make(f, f->user, true, "k", "value");
+    for (uint64_t at = 1; at <= 5; at += 4) {
+        struct look some = {.stop_at = at};
+
+        assert_status(vs_store_health_told(f->store, look_on, &some, &health), VS_END);
+        assert_int_equal(some.calls, at);
+        assert_int_equal(health.objects, 4711);
+    }
+    assert_ok(vs_store_health_told(f->store, look_on, &all, &health));
+    parts = health.objects + health.audit_seq;
+    assert_int_equal(health.objects, 3);
+    assert_int_equal(all.done, parts);
+    assert_int_equal(all.total, parts);
+    assert_int_equal(all.calls, parts + 1);
+}
+
 static int accept_with(struct fixture *f, const char *pin)
 {
     return vs_rollback_accept(f->store, 0, (const uint8_t *)pin, strlen(pin));
@@ -403,6 +443,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_jumps_within_a_boot, fixture_store, fixture_done),
         cmocka_unit_test_setup_teardown(test_back_loses_nothing, fixture_store, fixture_done),
+        cmocka_unit_test_setup_teardown(test_health_progress, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_across_boots, fixture_store, fixture_done),
         cmocka_unit_test_setup_teardown(test_strict, fixture_store, fixture_done),
         cmocka_unit_test_setup_teardown(test_strict_generation, fixture_store, fixture_done),

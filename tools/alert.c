@@ -19,6 +19,7 @@ static const struct rule DEFAULTS[] = {
     EVENT_RULE("vault-reset", "critical", "VaultInit", "ok", "!a new vault"),
     EVENT_RULE("purge", "critical", "KeyPurge VaultPurge", "ok", ""),
     EVENT_RULE("purge-refused", "warning", "KeyPurge VaultPurge", "failed", ""),
+    EVENT_RULE("purge-approval", "warning", "KeyPurgeApprove", "ok", ""),
     EVENT_RULE("policy-weakened", "critical", "VaultPolicy", "ok", "weaker:*"),
     EVENT_RULE("backup", "warning", "*Backup*", "", ""),
     EVENT_RULE("refused-use", "warning", "Key*", "failed", "refused: the key is *"),

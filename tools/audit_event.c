@@ -70,16 +70,18 @@ void event_json_line(FILE *stream, const struct RPV_AUDIT_RECORD *event)
     json_decref(object);
 }
 
-/* A value of CEF's extension, or of its header, whose separator differs. */
+/* A value of CEF's extension, or of its header, whose separator differs. Like JSON it takes UTF-8
+ * alone, and what is none of it, or a control character, shows as \xNN. */
 static void cef_text(FILE *stream, const char *text, char separator)
 {
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
+    json_t *clean = output_text(text);
 
-        if (c == '\\' || *text == separator)
+    for (const char *at = json_string_value(clean); at != NULL && *at != '\0'; at++) {
+        if (*at == '\\' || *at == separator)
             fputc('\\', stream);
-        fputc(c < 0x20 || c == 0x7f ? '?' : *text, stream);
+        fputc(*at, stream);
     }
+    json_decref(clean);
 }
 
 static int cef_severity(const struct RPV_AUDIT_RECORD *event)
@@ -107,10 +109,10 @@ void event_cef(FILE *stream, const struct RPV_AUDIT_RECORD *event)
     cef_text(stream, event->operation, '|');
     fputc('|', stream);
     cef_text(stream, event->operation, '|');
-    fprintf(stream, "|%d|externalId=%llu rt=%lld suid=%lu spid=%lu cnt=%llu cn1Label=slot "
-            "cn1=%lu cn2Label=keyVersion cn2=%lu", cef_severity(event), event->seq,
-            event->time * 1000, event->uid, event->pid, event->count, event->slotID,
-            event->ulKeyVersion);
+    fprintf(stream, "|%d|externalId=%llu rt=%lld start=%lld end=%lld suid=%lu spid=%lu cnt=%llu "
+            "cn1Label=slot cn1=%lu cn2Label=keyVersion cn2=%lu", cef_severity(event), event->seq,
+            event->time * 1000, event->first * 1000, event->last * 1000, event->uid, event->pid,
+            event->count, event->slotID, event->ulKeyVersion);
     for (size_t i = 0; i < COUNT_OF(texts); i++) {
         bool label = strstr(texts[i].key, "Label") != NULL;   /* goes with the one behind it */
 
@@ -140,6 +142,9 @@ json_t *event_row(const struct RPV_AUDIT_RECORD *event)
     json_object_set_new(row, "who", output_text(event->principal));
     json_object_set_new(row, "program", output_text(base != NULL ? base + 1 : event->exe));
     json_object_set_new(row, "key", output_text(key_name(event)));
+    json_object_set_new(row, "version", event->ulKeyVersion > 0
+                                            ? json_integer((json_int_t)event->ulKeyVersion)
+                                            : json_null());
     json_object_set_new(row, "count", json_integer((json_int_t)event->count));
     json_object_set_new(row, "detail", output_text(event->detail));
     return row;

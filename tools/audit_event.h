@@ -10,7 +10,7 @@ void event_cef(FILE *stream, const struct RPV_AUDIT_RECORD *event);
 /* For people. */
 void event_line(FILE *stream, const struct RPV_AUDIT_RECORD *event);
 void event_json_line(FILE *stream, const struct RPV_AUDIT_RECORD *event);
-/* A row of the table: seq, time, operation, result, who, program, key, count, detail. */
+/* A row of the table: seq, time, operation, result, who, program, key, version, count, detail. */
 json_t *event_row(const struct RPV_AUDIT_RECORD *event);
 /* A use of a key, not a change of one. */
 bool event_is_use(const struct RPV_AUDIT_RECORD *event);

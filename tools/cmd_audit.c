@@ -4,11 +4,14 @@
 #include <string.h>
 
 #include "command.h"
+#include "due.h"
 #include "output.h"
+#include "progress.h"
 #include "rotation.h"
 #include "when.h"
 
 #define EVENTS_BATCH 64
+#define SWEEP_AT_ONCE 2048         /* between two signs of progress */
 
 struct audit_filter {
     bool has_since;
@@ -152,7 +155,8 @@ static enum outcome audit_verify(struct run *run)
 /* Is there a PIN without asking? Whoever sweeps by a timer is not there to be asked. */
 static bool pin_given(const struct run *run)
 {
-    return run_option(run, OPT_USER) != NULL || run->client.pin_file != NULL || getenv("REPRIEVE_PIN") != NULL;
+    return run_option(run, OPT_USER) != NULL || run->client.pin_file != NULL ||
+           getenv("REPRIEVE_PIN") != NULL;
 }
 
 static enum outcome vaults_due(struct client *client, CK_ULONG *ret_due)
@@ -201,9 +205,28 @@ static enum outcome sweep_rotate(struct run *run, json_t *document)
     return outcome;
 }
 
-static enum outcome sweep(struct run *run)
+static enum outcome sweep_purge(struct run *run, unsigned long limit, CK_ULONG *ret_purged)
 {
     struct client *client = &run->client;
+    struct progress progress = progress_begin(run, "sweep");
+    bool wanted = progress_wanted(&progress);
+    unsigned long long total = wanted ? due_count(client, false) : 0;
+    CK_ULONG n = 0, ask = 0, done = 0;
+    enum outcome outcome;
+
+    do {
+        ask = wanted && limit - done > SWEEP_AT_ONCE ? SWEEP_AT_ONCE : limit - done;
+        outcome = client_check(client, "RPV_Sweep", client->rpv->RPV_Sweep(ask, &n));
+        done += outcome == OUTCOME_OK ? n : 0;
+        progress_step(&progress, done, total < limit ? total : limit);
+    } while (outcome == OUTCOME_OK && n == ask && done < limit);
+    progress_end(&progress);
+    *ret_purged = done;
+    return outcome;
+}
+
+static enum outcome sweep(struct run *run)
+{
     unsigned long limit = 0;
     CK_ULONG purged = 0;
     unsigned long due = 0;
@@ -211,7 +234,7 @@ static enum outcome sweep(struct run *run)
     enum outcome outcome = run_number(run, OPT_LIMIT, 100000, &limit);
 
     if (outcome == OUTCOME_OK)
-        outcome = client_check(client, "RPV_Sweep", client->rpv->RPV_Sweep(limit, &purged));
+        outcome = sweep_purge(run, limit, &purged);
     if (outcome != OUTCOME_OK)
         return outcome;
     document = json_object();

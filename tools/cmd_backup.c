@@ -2,51 +2,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
-#include <unistd.h>
 
 #include "key_file.h"
 #include "output.h"
+#include "progress.h"
 #include "select.h"
 
 /* ------------------------------------------------------------------ progress */
 
-struct progress {
-    const char *what;
-    bool json, terminal, shown;
-    double told;                 /* when, in seconds */
-    json_t *left;                /* objects that something is to be said of */
+struct going {
+    struct progress progress;
+    json_t *left;                /* objects that something is to be said of; or NULL */
 };
-
-static double seconds(void)
-{
-    struct timespec t = {0};
-
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-/* At most ten times a second, and the last one. */
-static void progress_show(struct progress *p, const struct RPV_PROGRESS_INFO *info)
-{
-    static const char full[] = "########################################";
-    double now = seconds();
-    bool last = info->done == info->total;
-    unsigned part = 0;
-
-    if ((!p->json && !p->terminal) || info->done == 0 || info->total == 0 ||
-        (!last && now - p->told < 0.1))
-        return;
-    p->told = now;
-    part = (unsigned)(info->done * (sizeof(full) - 1) / info->total);
-    if (p->json)
-        fprintf(stderr, "{\"progress\": {\"what\": \"%s\", \"done\": %llu, \"total\": %llu}}\n",
-                p->what, info->done, info->total);
-    else
-        fprintf(stderr, "\r%s [%-40.*s] %llu/%llu%s", p->what, (int)part, full, info->done,
-                info->total, last ? "\n" : "");
-    p->shown = !last;
-}
 
 static const char *class_word(CK_ULONG class)
 {
@@ -59,22 +26,16 @@ static const char *class_word(CK_ULONG class)
     return "other";
 }
 
-static CK_RV progress_notify(void *application, const struct RPV_PROGRESS_INFO *info)
+static CK_RV going_notify(void *application, const struct RPV_PROGRESS_INFO *info)
 {
-    struct progress *p = application;
+    struct going *going = application;
 
-    if (strcmp(info->result, "ok") != 0 && p->left != NULL && info->done == 0)
-        json_array_append_new(p->left, json_pack("{s:s, s:s, s:s}", "uniqueId", info->uniqueId,
-                                                 "class", class_word(info->ulClass), "result",
-                                                 info->result));
-    progress_show(p, info);
+    if (strcmp(info->result, "ok") != 0 && going->left != NULL && info->done == 0)
+        json_array_append_new(going->left, json_pack("{s:s, s:s, s:s}", "uniqueId", info->uniqueId,
+                                                     "class", class_word(info->ulClass), "result",
+                                                     info->result));
+    progress_step(&going->progress, info->done, info->total);
     return CKR_OK;
-}
-
-static struct progress progress_of(const struct run *run, const char *what)
-{
-    return (struct progress){.what = what, .json = run->json,
-                             .terminal = !run->json && isatty(STDERR_FILENO)};
 }
 
 /* ------------------------------------------------------------------ keys */
@@ -117,18 +78,17 @@ static enum outcome backup_do(struct run *run, const CK_OBJECT_HANDLE *handles,
                               const struct key_files *files, unsigned long threshold)
 {
     struct client *client = &run->client;
-    struct progress progress = progress_of(run, "backup");
+    struct going going = {.progress = progress_begin(run, "backup")};
     const char *out = run_option(run, OPT_OUT);
     struct RPV_BACKUP ask = {.pPath = out, .fd = -1, .pKeys = files->keys, .ulKeys = run->n_keys,
-                             .ulThreshold = threshold, .Notify = progress_notify,
-                             .pApplication = &progress};
+                             .ulThreshold = threshold, .Notify = going_notify,
+                             .pApplication = &going};
     unsigned long long objects = 0;
     enum outcome outcome = client_check(client, "RPV_Backup",
                                         client->rpv->RPV_Backup(client->session, handles,
                                                                 run->n_args, &ask, &objects));
 
-    if (progress.shown)
-        fputc('\n', stderr);
+    progress_end(&going.progress);
     if (outcome != OUTCOME_OK)
         return outcome;
     output_done(run->json,
@@ -224,11 +184,11 @@ static enum outcome show(struct run *run)
 
 /* ------------------------------------------------------------------ restore */
 
-static enum outcome restore_refused(struct run *run, struct progress *progress)
+static enum outcome restore_refused(struct run *run, struct going *going)
 {
-    if (run->client.failure.outcome == OUTCOME_REFUSED && json_array_size(progress->left) > 0) {
+    if (run->client.failure.outcome == OUTCOME_REFUSED && json_array_size(going->left) > 0) {
         json_decref(run->client.failure.candidates);
-        run->client.failure.candidates = json_incref(progress->left);
+        run->client.failure.candidates = json_incref(going->left);
         failure_hint(&run->client.failure, "%s",
                      run_option(run, OPT_REPLACE) != NULL
                          ? "these are as they were"
@@ -238,14 +198,14 @@ static enum outcome restore_refused(struct run *run, struct progress *progress)
     return run->client.failure.outcome;
 }
 
-static enum outcome restore_done(struct run *run, struct progress *progress,
+static enum outcome restore_done(struct run *run, struct going *going,
                                  unsigned long long restored)
 {
     bool dry = run_option(run, OPT_DRY_RUN) != NULL;
     bool settings = run_option(run, OPT_SETTINGS) != NULL;
-    size_t left = json_array_size(progress->left);
+    size_t left = json_array_size(going->left);
     json_t *document = json_pack("{s:I, s:b, s:O}", "restored", (json_int_t)restored, "dryRun",
-                                 dry, "leftOut", progress->left);
+                                 dry, "leftOut", going->left);
 
     if (settings)
         output_done(run->json, document, "%s the policy and %llu users%s",
@@ -261,36 +221,34 @@ static enum outcome restore_done(struct run *run, struct progress *progress,
 }
 
 static enum outcome restore_do(struct run *run, const struct key_files *files,
-                               struct progress *progress)
+                               struct going *going)
 {
     struct client *client = &run->client;
     const struct RPV_RESTORE ask = {
         .pPath = run->args[0], .fd = -1, .pKeys = files->keys, .ulKeys = run->n_keys,
         .bReplace = run_option(run, OPT_REPLACE) != NULL,
         .bDryRun = run_option(run, OPT_DRY_RUN) != NULL,
-        .bSettings = run_option(run, OPT_SETTINGS) != NULL, .Notify = progress_notify,
-        .pApplication = progress};
+        .bSettings = run_option(run, OPT_SETTINGS) != NULL, .Notify = going_notify,
+        .pApplication = going};
     unsigned long long restored = 0;
     enum outcome outcome = client_check(client, "RPV_Restore",
                                         client->rpv->RPV_Restore(client->session, &ask,
                                                                  &restored));
 
-    if (progress->shown)
-        fputc('\n', stderr);
-    return outcome == OUTCOME_OK ? restore_done(run, progress, restored)
-                                 : restore_refused(run, progress);
+    progress_end(&going->progress);
+    return outcome == OUTCOME_OK ? restore_done(run, going, restored)
+                                 : restore_refused(run, going);
 }
 
 static enum outcome restore(struct run *run)
 {
     AUTO(key_files) struct key_files files = {0};
-    struct progress progress = progress_of(run, "restore");
+    struct going going = {.progress = progress_begin(run, "restore"), .left = json_array()};
     enum outcome outcome = keys_read(run, true, &files);
 
-    progress.left = json_array();
     if (outcome == OUTCOME_OK)
-        outcome = restore_do(run, &files, &progress);
-    json_decref(progress.left);
+        outcome = restore_do(run, &files, &going);
+    json_decref(going.left);
     return outcome;
 }
 

@@ -4,10 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "due.h"
 #include "output.h"
+#include "progress.h"
 #include "select.h"
 #include "when.h"
 
+#define RECOVER_AT_ONCE 4096      /* between two signs of progress */
 #define REASON_MAX 63             /* bytes that CKA_RPV_DELETE_REASON takes */
 
 static CK_BBOOL yes = CK_TRUE;
@@ -166,14 +169,22 @@ static enum outcome act_recover(struct acting *acting, CK_OBJECT_HANDLE handle, 
 static enum outcome recover_all(struct run *run)
 {
     struct client *client = &run->client;
-    CK_ULONG n = 0;
-    enum outcome outcome = client_check(client, "RPV_RecoverAll",
-                                        client->rpv->RPV_RecoverAll(client->session, (CK_ULONG)-1,
-                                                                    &n));
+    struct progress progress = progress_begin(run, "recover");
+    CK_ULONG at_once = progress_wanted(&progress) ? RECOVER_AT_ONCE : (CK_ULONG)-1;
+    CK_ULONG n = 0, done = 0;
+    unsigned long long total = progress_wanted(&progress) ? due_count(client, true) : 0;
+    enum outcome outcome;
 
+    do {
+        outcome = client_check(client, "RPV_RecoverAll",
+                               client->rpv->RPV_RecoverAll(client->session, at_once, &n));
+        done += outcome == OUTCOME_OK ? n : 0;
+        progress_step(&progress, done, total);
+    } while (outcome == OUTCOME_OK && n == at_once);
+    progress_end(&progress);
     if (outcome == OUTCOME_OK)
-        output_done(run->json, json_pack("{s:I}", "recoveredCount", (json_int_t)n),
-                    "Recovered %lu objects.", n);
+        output_done(run->json, json_pack("{s:I}", "recoveredCount", (json_int_t)done),
+                    "Recovered %lu objects.", done);
     return outcome;
 }
 
@@ -241,7 +252,7 @@ static void refusal_explain(struct client *client, const json_t *object)
     failure_set(&client->failure, OUTCOME_REFUSED, said.code,
                 "%.200s is not purged (%.200s). It is %s; its purge date is %s", name, said.reason,
                 level, purge_at);
-    failure_hint(&client->failure, "until it is purged it can be taken back with: reprieve recover");
+    failure_hint(&client->failure, "until then it can be taken back with: reprieve recover");
 }
 
 static enum outcome act_purge(struct acting *acting, CK_OBJECT_HANDLE handle, json_t *object)
@@ -341,7 +352,7 @@ static const struct argp_option postpone_options[] = {
 #define NEED_USER (NEED_VENDOR | NEED_VAULT | NEED_LOGIN | NEED_WRITE)
 
 const struct command delete_commands[] = {
-    {"delete", "OBJECT...", "Deletes objects, until they are recovered or purged",
+    {"delete", "OBJECT...", "Deletes objects, softly",
      "Hidden and unusable from the next call on, in every process; it is told until when each can "
      "be taken back. " OBJECT_DOC, delete_options, 1, (size_t)-1, NEED_USER, delete},
     {"recover", "OBJECT...", "Takes deletes back", OBJECT_DOC, recover_options, 0, (size_t)-1,

@@ -188,6 +188,48 @@ static enum outcome tombstones(struct run *run)
     return outcome;
 }
 
+/* ------------------------------------------------------------------ approvals */
+
+static json_t *approval_json(const struct RPV_APPROVAL *a)
+{
+    return json_pack("{s:o, s:o, s:o, s:o, s:I}", "uniqueId", output_text(a->uniqueId), "principal",
+                     output_text(a->principal), "approvedAt", output_time(a->at), "until",
+                     output_time(a->until), "approvalsNeeded", (json_int_t)a->ulWanted);
+}
+
+static enum outcome approvals(struct run *run)
+{
+    static const struct column columns[] = {
+        {"uniqueId", "UNIQUE ID"}, {"principal", "APPROVED BY"}, {"approvedAt", "APPROVED"},
+        {"until", "COUNTS UNTIL"}, {"approvalsNeeded", "NEEDED"},
+    };
+    struct client *client = &run->client;
+    struct RPV_APPROVAL *list = NULL;
+    json_t *rows = json_array();
+    CK_ULONG n = 0;
+    CK_RV rv = client->rpv->RPV_ListApprovals(client->slot, NULL, &n);
+    enum outcome outcome = OUTCOME_OK;
+
+    /* somebody may approve meanwhile: ask until it fits */
+    do {
+        n += 16;
+        free(list);
+        list = calloc(n, sizeof(*list));
+        rv = list == NULL ? CKR_HOST_MEMORY
+                          : client->rpv->RPV_ListApprovals(client->slot, list, &n);
+    } while (rv == CKR_BUFFER_TOO_SMALL);
+    outcome = client_check(client, "RPV_ListApprovals", rv);
+    for (CK_ULONG i = 0; outcome == OUTCOME_OK && i < n; i++)
+        json_array_append_new(rows, approval_json(&list[i]));
+    free(list);
+    if (outcome == OUTCOME_OK)
+        output_rows(run->json, "approvals", rows, columns, COUNT_OF(columns),
+                    "No purge waits for approval.");
+    else
+        json_decref(rows);
+    return outcome;
+}
+
 static const struct argp_option plain_options[] = {OPTION_CLASS, OPTION_END};
 static const struct argp_option lock_options[] = {
     {"read-only", OPT_READ_ONLY, NULL, 0, "Against every change, not only deletes", 0},
@@ -214,8 +256,8 @@ static const struct argp_option honeytoken_options[] = {
 
 const struct command govern_commands[] = {
     {"hold", "OBJECT...", "Lets objects not be purged",
-     BY_VERB("hold") "Live or deleted: as long as the hold stands, no purge date counts. " OBJECT_DOC,
-     plain_options, OBJECTS, NEED_GOVERNOR, hold},
+     BY_VERB("hold") "Live or deleted: as long as the hold stands, no purge date counts. "
+     OBJECT_DOC, plain_options, OBJECTS, NEED_GOVERNOR, hold},
     {"release", "OBJECT...", "Takes holds off",
      BY_VERB("hold") "A deleted object whose purge date has passed is purged then. " OBJECT_DOC,
      plain_options, OBJECTS, NEED_GOVERNOR, release},
@@ -227,12 +269,16 @@ const struct command govern_commands[] = {
      NEED_USER, enable},
     {"disable", "OBJECT...", "Lets keys not be used, from the next call on", OBJECT_DOC,
      plain_options, OBJECTS, NEED_USER, disable},
-    {"dates", "OBJECT...", "Sets from when and until when keys may be used",
+    {"dates", "OBJECT...", "Sets when keys begin and cease to be of use",
      "--not-before or --not-after none takes the date away; a date that is not named stays. "
      OBJECT_DOC, dates_options, OBJECTS, NEED_USER, dates},
     {"honeytoken", "OBJECT...", "Lets any use of keys raise an alert",
      BY_VERB("policy") "See reprieve watch. " OBJECT_DOC, honeytoken_options, OBJECTS,
      NEED_GOVERNOR, honeytoken},
+    {"approvals", "", "Lists purges that wait for further approvals",
+     "Who has approved which, by the policy purge_approvals, and until when that counts: whoever "
+     "else has the verb purge approves by reprieve purge.", NULL, 0, 0, NEED_VENDOR | NEED_VAULT,
+     approvals},
     {"tombstones", "", "Lists what was purged: who, when, why", "", NULL, 0, 0,
      NEED_VENDOR | NEED_VAULT, tombstones},
     {0},

@@ -198,7 +198,7 @@ const struct command key_commands[] = {
     {"key due", "", "Lists keys that are due for rotation",
      "By unique id: it needs no PIN, and so does not see labels.", NULL, 0, 0,
      NEED_VENDOR | NEED_VAULT, due},
-    {"key rotate-every", "KEY DAYS", "Sets the age at which a key is due; 0 is never", "", NULL, 2,
+    {"key rotate-every", "KEY DAYS", "Sets the age at which a key is due", "0 is never.", NULL, 2,
      2, NEED_VENDOR | NEED_VAULT | NEED_LOGIN | NEED_WRITE, every},
     {0},
 };

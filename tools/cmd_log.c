@@ -75,7 +75,8 @@ static enum outcome query_events(struct run *run, const struct ask *ask)
     static const struct column columns[] = {
         {"seq", "SEQ"},     {"time", "TIME"},      {"operation", "OPERATION"},
         {"result", "RESULT"}, {"who", "WHO"},      {"program", "PROGRAM"},
-        {"key", "KEY"},     {"count", "COUNT"},    {"detail", "DETAIL"},
+        {"key", "KEY"},     {"version", "VERSION"}, {"count", "COUNT"},
+        {"detail", "DETAIL"},
     };
     struct collection c = {.n = 0};
     json_t *rows = NULL;
@@ -112,7 +113,6 @@ static json_t *summary_row(const struct summary *summary, const struct RPV_AUDIT
     json_object_del(row, "time");
     json_object_set_new(row, "id", output_text(event->uniqueId));
     json_object_set_new(row, "label", output_text(event->label));
-    json_object_set_new(row, "version", json_integer((json_int_t)event->ulKeyVersion));
     json_object_set_new(row, "uid", json_integer((json_int_t)event->uid));
     json_object_set_new(row, "count", json_integer(0));
     json_object_set_new(row, "first", output_time(event->first));
@@ -148,29 +148,76 @@ static bool summarize(const struct RPV_AUDIT_RECORD *event, void *ctx)
     return true;
 }
 
+static int text_order(const json_t *a, const json_t *b, const char *key)
+{
+    const char *x = json_string_value(json_object_get(a, key));
+    const char *y = json_string_value(json_object_get(b, key));
+
+    return strcmp(x != NULL ? x : "", y != NULL ? y : "");
+}
+
+static int number_order(const json_t *a, const json_t *b, const char *key)
+{
+    json_int_t x = json_integer_value(json_object_get(a, key));
+    json_int_t y = json_integer_value(json_object_get(b, key));
+
+    return (x > y) - (x < y);
+}
+
+/* By key, the newest version first; then what was called most, or used last. */
+static int by_key(const void *a, const void *b)
+{
+    const json_t *x = *(json_t *const *)a, *y = *(json_t *const *)b;
+    bool calls = json_object_get(x, "operation") != NULL;
+    int order = text_order(x, y, "label");
+
+    if (order == 0)
+        order = number_order(y, x, "version");
+    if (order == 0)
+        order = text_order(x, y, "id");
+    if (order == 0)
+        order = calls ? number_order(y, x, "count") : text_order(y, x, "last");
+    return order;
+}
+
+/* The rows of an object, in that order. */
+static json_t *rows_sorted(const json_t *by_name)
+{
+    json_t *rows = json_array(), *row = NULL;
+    json_t **list = calloc(json_object_size(by_name) + 1, sizeof(json_t *));
+    const char *name = NULL;
+    size_t n = 0;
+
+    json_object_foreach((json_t *)(uintptr_t)by_name, name, row)
+        if (list != NULL)
+            list[n++] = row;
+    if (n > 0)
+        qsort(list, n, sizeof(*list), by_key);
+    for (size_t i = 0; i < n; i++)
+        json_array_append(rows, list[i]);
+    free(list);
+    return rows;
+}
+
 static enum outcome query_summary(struct run *run, const struct ask *ask, bool last_use)
 {
     static const struct column calls[] = {
         {"key", "KEY"},       {"version", "VERSION"}, {"who", "WHO"},   {"uid", "UID"},
         {"program", "PROGRAM"}, {"operation", "OPERATION"}, {"result", "RESULT"},
-        {"count", "CALLS"},   {"last", "LAST"},
+        {"count", "CALLS"},   {"last", "LAST"},       {"id", "UNIQUE ID"},
     };
     static const struct column uses[] = {
         {"key", "KEY"}, {"version", "VERSION"}, {"who", "WHO"},     {"uid", "UID"},
         {"program", "PROGRAM"}, {"count", "USES"}, {"first", "FIRST"}, {"last", "LAST USE"},
+        {"id", "UNIQUE ID"},
     };
     struct summary summary = {.rows = json_object(), .last_use = last_use};
-    json_t *rows = json_array(), *row = NULL;
-    const char *name = NULL;
     enum outcome outcome = ask_each(&run->client, ask, summarize, &summary);
 
-    json_object_foreach(summary.rows, name, row)
-        json_array_append(rows, row);
     if (outcome == OUTCOME_OK)
-        output_rows(run->json, last_use ? "lastUse" : "calls", rows, last_use ? uses : calls,
-                    last_use ? COUNT_OF(uses) : COUNT_OF(calls), "No events.");
-    else
-        json_decref(rows);
+        output_rows(run->json, last_use ? "lastUse" : "calls", rows_sorted(summary.rows),
+                    last_use ? uses : calls, last_use ? COUNT_OF(uses) : COUNT_OF(calls),
+                    "No events.");
     json_decref(summary.rows);
     return outcome;
 }
@@ -284,9 +331,9 @@ static const struct argp_option follow_options[] = {
 };
 
 const struct command log_commands[] = {
-    {"audit query", "", "Asks the log: by key, time, operation, caller, result",
-     "Events of one key are found by an index. Labels of private keys show with a PIN "
-     "(--pin-file).", query_options, 0, 0, NEED_VENDOR | MAY_LOGIN, audit_query},
+    {"audit query", "", "Asks the log, by key, time, caller and so on",
+     "Also by operation and result; and counts. Events of one key are found by an index. Labels of "
+     "private keys show with a login (--user, --pin-file).", query_options, 0, 0, NEED_VENDOR | MAY_LOGIN, audit_query},
     {"audit export", "", "Writes events for other programs",
      "JSON, an event a line, with the field names of a cloud key vault's audit events; or CEF.",
      export_options, 0, 0, NEED_VENDOR | MAY_LOGIN, audit_export},

@@ -36,7 +36,8 @@ static enum outcome list(struct run *run)
 {
     static const struct column columns[] = {
         {"uniqueId", "UNIQUE ID"}, {"class", "CLASS"}, {"keyType", "TYPE"},     {"label", "LABEL"},
-        {"id", "ID"},              {"state", "STATE"}, {"origin", "HOW IT CAME"},
+        {"version", "VERSION"},    {"id", "ID"},       {"state", "STATE"},
+        {"origin", "HOW IT CAME"},
     };
     CK_ATTRIBUTE attrs[2];
     CK_OBJECT_CLASS class = 0;
@@ -59,7 +60,8 @@ static enum outcome deleted(struct run *run)
 {
     static const struct column columns[] = {
         {"uniqueId", "UNIQUE ID"}, {"class", "CLASS"},      {"label", "LABEL"},
-        {"id", "ID"},              {"deletedBy", "BY"},     {"deletedAt", "DELETED"},
+        {"version", "VERSION"},    {"id", "ID"},
+        {"deletedBy", "BY"},       {"deletedAt", "DELETED"},
         {"purgeAt", "PURGE"},      {"recoveryLevel", "RECOVERY"},
     };
     CK_ATTRIBUTE attrs[2] = {{CKA_RPV_DELETED, &yes, sizeof(yes)}};
@@ -129,9 +131,9 @@ static const struct argp_option show_options[] = {OPTION_CLASS, OPTION_END};
 
 const struct command object_commands[] = {
     {"list", "", "Lists the live objects", "", list_options, 0, 0, NEED_VAULT | NEED_LOGIN, list},
-    {"show", "OBJECT...", "Shows what is known of objects, live or deleted",
-     "Also what governs them: dates, hold, lock, versions, uses. " OBJECT_DOC, show_options, 1,
-     (size_t)-1, NEED_VENDOR | NEED_VAULT | NEED_LOGIN, show},
+    {"show", "OBJECT...", "Shows what is known of objects",
+     "Live or deleted, and also what governs them: dates, hold, lock, versions, uses. " OBJECT_DOC,
+     show_options, 1, (size_t)-1, NEED_VENDOR | NEED_VAULT | NEED_LOGIN, show},
     {"deleted", "", "Lists the deleted objects",
      "With who deleted them, when, when they will be purged, and what can be done until then.",
      list_options, 0, 0, NEED_VENDOR | NEED_VAULT | NEED_LOGIN, deleted},

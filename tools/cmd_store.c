@@ -5,6 +5,7 @@
 
 #include "command.h"
 #include "output.h"
+#include "progress.h"
 
 static const char *const verdicts[] = {
     [RPV_VERDICT_OK] = "ok",
@@ -13,9 +14,17 @@ static const char *const verdicts[] = {
     [RPV_VERDICT_BAD] = "BAD",
 };
 
-static enum outcome checks_read(struct client *client, struct RPV_CHECK **ret_checks,
-                                CK_ULONG *ret_n)
+static CK_RV check_notify(void *application, const struct RPV_PROGRESS_INFO *info)
 {
+    progress_step(application, info->done, info->total);
+    return CKR_OK;
+}
+
+static enum outcome checks_read(struct run *run, struct RPV_CHECK **ret_checks, CK_ULONG *ret_n)
+{
+    struct client *client = &run->client;
+    struct progress progress = progress_begin(run, "doctor");
+    RPV_PROGRESS notify = progress_wanted(&progress) ? check_notify : NULL;
     struct RPV_CHECK *checks = NULL;
     CK_ULONG n = 0;
     CK_RV rv = client->rpv->RPV_CheckStore(NULL, &n);
@@ -24,8 +33,9 @@ static enum outcome checks_read(struct client *client, struct RPV_CHECK **ret_ch
         checks = calloc(n + 1, sizeof(*checks));
         if (checks == NULL)
             return failure_set(&client->failure, OUTCOME_FAILED, "MEMORY", "out of memory");
-        rv = client->rpv->RPV_CheckStore(checks, &n);
+        rv = client->rpv->RPV_CheckStoreNotify(checks, &n, notify, &progress);
     }
+    progress_end(&progress);
     if (rv != CKR_OK) {
         free(checks);
         return client_check(client, "RPV_CheckStore", rv);
@@ -56,7 +66,7 @@ static enum outcome examine(struct run *run)
     CK_ULONG n = 0, bad = 0;
     bool rolled_back = false;
     json_t *rows;
-    enum outcome outcome = checks_read(&run->client, &checks, &n);
+    enum outcome outcome = checks_read(run, &checks, &n);
 
     if (outcome != OUTCOME_OK)
         return outcome;

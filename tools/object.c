@@ -96,8 +96,8 @@ static const struct {
     {CKA_RPV_PURGE_AT, "purgeAt", SHAPE_TIME, NULL},
     {CKA_RPV_RECOVERY_LEVEL, "recoveryLevel", SHAPE_WORD, levels},
     {CKA_RPV_RECOVERABLE_DAYS, "recoverableDays", SHAPE_NUMBER, NULL},
-    /* from here on by object_describe_all alone */
     {CKA_RPV_VERSION, "version", SHAPE_NUMBER, NULL},
+    /* from here on by object_describe_all alone */
     {CKA_RPV_ENABLED, "enabled", SHAPE_SWITCH, NULL},
     {CKA_RPV_NOT_BEFORE, "notBefore", SHAPE_TIME, NULL},
     {CKA_RPV_NOT_AFTER, "notAfter", SHAPE_TIME, NULL},
@@ -110,7 +110,7 @@ static const struct {
     {CKA_RPV_LAST_USED, "lastUsed", SHAPE_TIME, NULL},
     {CKA_RPV_DELETE_REASON, "deleteReason", SHAPE_TEXT, NULL},
 };
-#define DESCRIBED_BRIEFLY 12
+#define DESCRIBED_BRIEFLY 13
 
 static json_t *attribute_json(size_t row, const void *value, CK_ULONG len)
 {

@@ -189,7 +189,8 @@ void output_candidates(const json_t *rows, FILE *stream)
 {
     static const struct column objects[] = {
         {"uniqueId", "UNIQUE ID"}, {"class", "CLASS"}, {"keyType", "TYPE"},
-        {"label", "LABEL"},        {"id", "ID"},       {"deletedAt", "DELETED"},
+        {"label", "LABEL"},        {"version", "VERSION"}, {"id", "ID"},
+        {"state", "STATE"},        {"deletedAt", "DELETED"},
     };
     static const struct column verdicts[] = {
         {"uniqueId", "UNIQUE ID"}, {"class", "CLASS"}, {"result", "WHY"}};

@@ -9,10 +9,13 @@
 struct approval { char who[VS_ACTOR_MAX]; int64_t at; };
 struct approvals { struct approval list[VS_APPROVALS_MAX]; uint32_t n; };
 
-static int approvals_get(struct commit_txn *txn, const struct key *key, struct approvals *ret)
+/* Where approvals are looked at, and when. */
+struct desk { struct vs_store *store; struct kv_txn *kv; int64_t now; };
+
+static int approvals_get(const struct desk *desk, const struct key *key, struct approvals *ret)
 {
     struct reader r;
-    int status = trusted_get(txn->store, txn->kv, key, &r);
+    int status = trusted_get(desk->store, desk->kv, key, &r);
 
     ret->n = 0;
     if (status == VS_NOT_FOUND)
@@ -47,7 +50,7 @@ static int64_t window_of(const struct vs_policy *policy)
 }
 
 /* What the one who approved may do with the object now. A name given anew is another one's. */
-static int approver_verbs(struct commit_txn *txn, const struct vs_header *header,
+static int approver_verbs(const struct desk *desk, const struct vs_header *header,
                           const struct approval *approval, uint32_t *ret_verbs)
 {
     const struct who who = {.role = VS_ROLE_USER, .name = approval->who};
@@ -60,29 +63,29 @@ static int approver_verbs(struct commit_txn *txn, const struct vs_header *header
         *ret_verbs = VS_VERBS_SO;
     if (!user_name_fits(approval->who))
         return VS_OK;             /* a role */
-    status = principal_get(txn->store, txn->kv, header->generation, who, &p);
+    status = principal_get(desk->store, desk->kv, header->generation, who, &p);
     if (status == VS_NOT_FOUND || (status == VS_OK && p.created_at > approval->at))
         return VS_OK;
     VS_TRY(status);
-    VS_TRY(grant_get(txn->store, txn->kv, header->generation, p.number, &header->id, &granted));
+    VS_TRY(grant_get(desk->store, desk->kv, header->generation, p.number, &header->id, &granted));
     *ret_verbs = p.verbs | granted;
     return VS_OK;
 }
 
-static int approval_counts(struct commit_txn *txn, const struct vs_header *header,
+static int approval_counts(const struct desk *desk, const struct vs_header *header,
                            const struct vs_policy *policy, const struct approval *approval,
                            bool *ret_counts)
 {
     uint32_t verbs;
 
-    VS_TRY(approver_verbs(txn, header, approval, &verbs));
+    VS_TRY(approver_verbs(desk, header, approval, &verbs));
     *ret_counts = (verbs & VS_VERB_PURGE) != 0 && approval->at >= header->deleted_at &&
-                  txn->clock.now - approval->at < window_of(policy);
+                  desk->now - approval->at < window_of(policy);
     return VS_OK;
 }
 
 /* Those of `stored` that count, but for this principal's own. */
-static int approvals_sift(struct commit_txn *txn, const struct vs_header *header,
+static int approvals_sift(const struct desk *desk, const struct vs_header *header,
                           const struct vs_policy *policy, const char *principal,
                           const struct approvals *stored, struct approvals *ret)
 {
@@ -90,7 +93,7 @@ static int approvals_sift(struct commit_txn *txn, const struct vs_header *header
     for (uint32_t i = 0; i < stored->n; i++) {
         bool counts = false;
 
-        VS_TRY(approval_counts(txn, header, policy, &stored->list[i], &counts));
+        VS_TRY(approval_counts(desk, header, policy, &stored->list[i], &counts));
         if (counts && strcmp(stored->list[i].who, principal) != 0 && ret->n < VS_APPROVALS_MAX - 1)
             ret->list[ret->n++] = stored->list[i];
     }
@@ -102,10 +105,11 @@ int approval_add(struct commit_txn *txn, const struct vs_header *header,
                  struct vs_approvals *ret_approvals)
 {
     struct key key = key_approval(&header->id);
+    const struct desk desk = {txn->store, txn->kv, txn->clock.now};
     struct approvals stored, fresh;
 
-    VS_TRY(approvals_get(txn, &key, &stored));
-    VS_TRY(approvals_sift(txn, header, policy, principal, &stored, &fresh));
+    VS_TRY(approvals_get(&desk, &key, &stored));
+    VS_TRY(approvals_sift(&desk, header, policy, principal, &stored, &fresh));
     fresh.list[fresh.n].at = txn->clock.now;
     memset(fresh.list[fresh.n].who, 0, sizeof(fresh.list[fresh.n].who));
     memcpy(fresh.list[fresh.n].who, principal, strnlen(principal, VS_ACTOR_MAX - 1));
@@ -115,4 +119,84 @@ int approval_add(struct commit_txn *txn, const struct vs_header *header,
     if (fresh.n >= policy->purge_approvals)
         return VS_OK;             /* the purge takes the record away */
     return approvals_put(txn, &key, &fresh);
+}
+
+/* ------------------------------------------------------------------ listing */
+
+struct approval_list {
+    uint32_t vault;
+    struct generation live;
+    struct vs_approval *out;
+    size_t cap, n;
+};
+
+static void list_add(struct approval_list *list, const struct vs_id *id,
+                     const struct approval *approval)
+{
+    const struct vs_policy *policy = &list->live.policy;
+    struct vs_approval *out = list->n < list->cap ? &list->out[list->n] : NULL;
+
+    list->n++;
+    if (out == NULL)
+        return;
+    *out = (struct vs_approval){.id = *id, .wanted = policy->purge_approvals, .at = approval->at,
+                                .until = approval->at + window_of(policy)};
+    memcpy(out->who, approval->who, sizeof(out->who));
+}
+
+static int list_object(const struct desk *desk, const struct vs_id *id,
+                       struct approval_list *list)
+{
+    struct key key = key_approval(id);
+    struct object_record record;
+    struct approvals stored, counting;
+    int status = object_load(desk->store, desk->kv, id, &record);
+
+    if (status == VS_NOT_FOUND)
+        return VS_OK;
+    VS_TRY(status);
+    if (record.header.vault != list->vault || record.header.generation != list->live.number ||
+        record.header.state != VS_STATE_DELETED)
+        return VS_OK;
+    VS_TRY(approvals_get(desk, &key, &stored));
+    VS_TRY(approvals_sift(desk, &record.header, &list->live.policy, "", &stored, &counting));
+    for (uint32_t i = 0; i < counting.n; i++)
+        list_add(list, id, &counting.list[i]);
+    return VS_OK;
+}
+
+static int approval_list(struct vs_store *store, struct approval_list *list)
+{
+    AUTO(kv_txn) struct kv_txn *txn = NULL;
+    AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
+    struct desk desk = {.store = store};
+    struct key table = key_table(TABLE_APPROVAL);
+    struct kv_slice key, value;
+    struct vs_id id;
+    int status;
+
+    VS_TRY(kv_read(store->kv, &txn));
+    desk.kv = txn;
+    VS_TRY(store_clock(store, txn, &desk.now));
+    VS_TRY(generation_live(store, txn, list->vault, &list->live));
+    VS_TRY(kv_cursor_open(txn, &cursor));
+    status = kv_cursor_seek(cursor, table.b, table.len, &key, &value);
+    while (status == VS_OK && key_has_prefix(&key, &table)) {
+        if (key.len != table.len + sizeof(id.b))
+            return VS_E_CORRUPT;
+        memcpy(id.b, key.data + table.len, sizeof(id.b));
+        VS_TRY(list_object(&desk, &id, list));
+        status = kv_cursor_next(cursor, &key, &value);
+    }
+    return status == VS_OK || status == VS_END ? VS_OK : status;
+}
+
+int vs_approval_list(struct vs_store *store, uint32_t vault, struct vs_approval *ret_approvals,
+                     size_t cap, size_t *ret_n)
+{
+    struct approval_list list = {.vault = vault, .out = ret_approvals, .cap = cap};
+
+    VS_TRY(store_result(store, __func__, approval_list(store, &list)));
+    *ret_n = list.n;
+    return VS_OK;
 }

@@ -43,6 +43,8 @@ struct audit_chain {
     uint64_t seq;               /* of the last good one, whose hash this is; 0: from the start */
     uint8_t hash[AUDIT_HASH];
     uint64_t bad;               /* the first that does not fit; 0: all do */
+    int (*each)(void *ctx);     /* told of each that does; not VS_OK: stop. Or NULL */
+    void *ctx;
 };
 VS_MUST_USE int audit_chain_verify(struct vs_store *store, struct audit_chain *chain);
 /* Enters every event under its object's id; for stores of format 1. */

@@ -87,7 +87,7 @@ static int chain_add(struct vs_store *store, const struct kv_slice *key,
     VS_TRY(status);
     chain->seq = event.seq;
     memcpy(chain->hash, event.hash, AUDIT_HASH);
-    return VS_OK;
+    return chain->each != NULL ? chain->each(chain->ctx) : VS_OK;
 }
 
 static int event_get(struct vs_store *store, struct kv_txn *txn, uint64_t seq,

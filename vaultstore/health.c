@@ -8,8 +8,29 @@
 
 /* ------------------------------------------------------------------ looking */
 
+struct looking {
+    struct vs_health health;
+    vs_progress_fn *progress;    /* or NULL */
+    void *ctx;
+    uint64_t done, total;
+    bool stopped;
+};
+
 typedef int look_fn(struct vs_store *store, struct kv_txn *txn, const struct kv_slice *key,
                     struct vs_health *health);
+
+/* One object or event more; VS_END: stop. The total counts purged objects, too, so it is not told
+ * to be reached before the end. */
+static int look_tell(void *ctx)
+{
+    struct looking *looking = ctx;
+    struct vs_progress told = {.done = ++looking->done, .total = looking->total};
+
+    if (told.total <= told.done)
+        told.total = told.done + 1;
+    looking->stopped = looking->progress != NULL && looking->progress(looking->ctx, &told) != 0;
+    return looking->stopped ? VS_END : VS_OK;
+}
 
 static int look_object(struct vs_store *store, struct kv_txn *txn, const struct kv_slice *key,
                        struct vs_health *health)
@@ -62,7 +83,7 @@ static int look_pending(struct vs_store *store, struct kv_txn *txn, const struct
 }
 
 static int table_look(struct vs_store *store, struct kv_txn *txn, enum schema_table table,
-                      look_fn *look, struct vs_health *health)
+                      look_fn *look, struct looking *looking)
 {
     AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
     struct key from = key_table(table);
@@ -72,15 +93,18 @@ static int table_look(struct vs_store *store, struct kv_txn *txn, enum schema_ta
     VS_TRY(kv_cursor_open(txn, &cursor));
     status = kv_cursor_seek(cursor, from.b, from.len, &key, &value);
     while (status == VS_OK && key.data[0] == table) {
-        status = look(store, txn, &key, health);
+        status = look(store, txn, &key, &looking->health);
+        if (status == VS_OK && table == TABLE_OBJECT)
+            status = look_tell(looking);
         if (status == VS_OK)
             status = kv_cursor_next(cursor, &key, &value);
     }
     return status == VS_END ? VS_OK : status;
 }
 
-static int health_read(struct vs_store *store, struct vs_health *health)
+static int health_read(struct vs_store *store, struct looking *looking)
 {
+    struct vs_health *health = &looking->health;
     AUTO(kv_txn) struct kv_txn *txn = NULL;
     struct clock_reading clock;
     struct store_state state;
@@ -90,6 +114,7 @@ static int health_read(struct vs_store *store, struct vs_health *health)
     VS_TRY(kv_read(store->kv, &txn));
     VS_TRY(audit_state_read(store, txn, &state));
     health->audit_seq = state.audit_seq;
+    looking->total = state.audit_seq + state.next_seq;
     status = head_read(store, &mark);
     health->head = status == VS_NOT_FOUND ? VS_HEAD_NONE
                    : head_protects(store, txn) ? VS_HEAD_ROLLED_BACK : VS_HEAD_OK;
@@ -103,19 +128,32 @@ static int health_read(struct vs_store *store, struct vs_health *health)
     health->wall = clock.anchor.seen;
     health->clock_jump = clock.jumped ? clock.what : NULL;
     health->clock_jump_by = clock.jumped ? clock.by : 0;
-    VS_TRY(table_look(store, txn, TABLE_OBJECT, look_object, health));
-    VS_TRY(table_look(store, txn, TABLE_DUE, look_due, health));
-    return table_look(store, txn, TABLE_PENDING, look_pending, health);
+    VS_TRY(table_look(store, txn, TABLE_OBJECT, look_object, looking));
+    VS_TRY(table_look(store, txn, TABLE_DUE, look_due, looking));
+    return table_look(store, txn, TABLE_PENDING, look_pending, looking);
 }
 
 int vs_store_health(struct vs_store *store, struct vs_health *ret_health)
 {
-    struct vs_health health = {.head = VS_HEAD_OK};
-    struct audit_chain chain = {.seq = 0};   /* the mark is told of apart */
+    return vs_store_health_told(store, NULL, NULL, ret_health);
+}
 
-    VS_TRY(store_result(store, __func__, health_read(store, &health)));
-    VS_TRY(store_result(store, __func__, audit_chain_verify(store, &chain)));
-    health.audit_bad = chain.bad;
-    *ret_health = health;
+int vs_store_health_told(struct vs_store *store, vs_progress_fn *progress, void *ctx,
+                         struct vs_health *ret_health)
+{
+    struct looking looking = {.progress = progress, .ctx = ctx};
+    struct audit_chain chain = {.each = look_tell, .ctx = &looking};
+    struct vs_progress all;
+
+    VS_TRY(store_result(store, __func__, health_read(store, &looking)));
+    if (!looking.stopped)
+        VS_TRY(store_result(store, __func__, audit_chain_verify(store, &chain)));
+    if (looking.stopped)
+        return VS_END;
+    looking.health.audit_bad = chain.bad;    /* that host.head knows more is told apart */
+    *ret_health = looking.health;
+    all = (struct vs_progress){.done = looking.done, .total = looking.done};
+    if (progress != NULL)
+        (void)progress(ctx, &all);
     return VS_OK;
 }

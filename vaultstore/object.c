@@ -278,7 +278,10 @@ int change_run(struct commit_txn *txn, void *ctx)
     if (!c->live.hold && object_past_due(&record.header,
                         object_now(&txn->clock, &c->live.policy, &record.header)))
         return VS_NOT_FOUND;
-    VS_TRY(change_allows(txn, c, &record.header, c->action, &next));
+    if (c->govern != NULL)            /* each part of it is judged in its step */
+        VS_TRY(lifecycle_next(record.header.state, record.header.prior, c->action, &next));
+    else
+        VS_TRY(change_allows(txn, c, &record.header, c->action, &next));
     c->before = c->header = record.header;
     c->tags_before = c->tags = record.tags;
     c->header.state = next;
