@@ -558,6 +558,7 @@ static void settle_crash(void)
         }
     }
     w->in_flight = false;
+    clock_check();
     world_check();
     if (w->steps > 0)
         promise_check(&before, &had);

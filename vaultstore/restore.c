@@ -380,6 +380,7 @@ static int put_replaced(struct commit_txn *txn, const struct restore *r, const s
     const struct index_tags tags = former->tags;
     struct index_partition from = object_partition(&before), to;
     struct key due = key_due(before.purge_at, KIND_OBJECT, &before.id);
+    struct key approvals = key_approval(&before.id);
 
     header_merge(&before, header);
     to = object_partition(header);
@@ -387,6 +388,8 @@ static int put_replaced(struct commit_txn *txn, const struct restore *r, const s
     VS_TRY(index_remove(txn, &from, &tags, &header->id));
     if (from.deleted)
         VS_TRY(commit_discard(txn, &due));
+    if (!to.deleted)              /* who asked for its purge did so of that delete */
+        VS_TRY(commit_discard(txn, &approvals));
     VS_TRY(due_put(txn, header));
     return index_add(txn, &to, &item->tags, &header->id);
 }
