@@ -1,4 +1,4 @@
-/* walk_steps.c: every step as calls of the module, and what a refusal of it looks like. */
+/* walk_calls.c: every step as calls of the module, and what a refusal of it looks like. */
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
