@@ -35,7 +35,7 @@ static void copy_keep(struct fixture *f)
     assert_ok(kv_copy(f->store->kv, copy));
 }
 
-static void copy_accept(struct fixture *f)
+static void copy_put_back(struct fixture *f)
 {
     char copy[128], data[128];
 
@@ -43,6 +43,11 @@ static void copy_accept(struct fixture *f)
     snprintf(data, sizeof(data), "%s/data.mdb", f->path);
     fixture_close(f);
     assert_int_equal(rename(copy, data), 0);
+}
+
+static void copy_accept(struct fixture *f)
+{
+    copy_put_back(f);
     fixture_open(f);
     fixture_login(f);
     assert_ok(vs_rollback_accept(f->store, 0, BYTES(SO_PIN)));
@@ -126,6 +131,28 @@ static void test_purged_since(void **state)
     assert_int_equal(find_label(f, f->user, "restored", false, NULL), 0);
     assert_int_equal(find_all(f, f->user, false), 1);
     audit_expect_whole(f);
+}
+
+/* With the mark gone, too, nothing says that it is an older copy. */
+static void test_purged_since_unnoticed(void **state)
+{
+    struct fixture *f = *state;
+    char head[128];
+    struct vs_id id;
+
+    copy_keep(f);
+    id = object_make(f, f->user, true, "k", "value");
+    assert_ok(backup(f));
+    purged_make(f, &id);
+    copy_put_back(f);
+    snprintf(head, sizeof(head), "%s/host.head", f->path);
+    assert_int_equal(unlink(head), 0);
+    fixture_open(f);
+    fixture_login(f);
+    assert_int_equal(audit_count(f, "HeadLost", VS_OK), 1);
+    object_make(f, f->user, true, "next", "value");
+    assert_true(slot_wiped(f, &id));
+    assert_int_equal(restore(f, false), 0);
 }
 
 /* Only the backup still has it: no other is given its id. */
@@ -242,8 +269,9 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, fixture_done)
     const struct CMUnitTest tests[] = {
-        TEST(test_purged_since), TEST(test_lost_since), TEST(test_live_in_the_copy),
-        TEST(test_generation_in_the_copy), TEST(test_restore_ends_approvals),
+        TEST(test_purged_since), TEST(test_purged_since_unnoticed), TEST(test_lost_since),
+        TEST(test_live_in_the_copy), TEST(test_generation_in_the_copy),
+        TEST(test_restore_ends_approvals),
     };
     return cmocka_run_group_tests_name("rollback", tests, NULL, NULL);
 }
