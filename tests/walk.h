@@ -53,7 +53,7 @@ struct world {
     unsigned backup_serials[MODEL_BACKUPS][MODEL_OBJECTS];
     char backup_ids[MODEL_BACKUPS][MODEL_OBJECTS][33];
     unsigned backup_births[MODEL_BACKUPS], backup_files[MODEL_BACKUPS];
-    unsigned next_file, next_serial, next_birth;
+    unsigned next_file, file_before, next_serial, next_birth;
     CK_SLOT_ID tick_slot;        /* another vault of the store */
     CK_OBJECT_HANDLE tick_object;
     unsigned ticks;

@@ -73,6 +73,19 @@ static bool is_slow(unsigned op)
            op == OP_GENERATION_RECOVER || op == OP_RESTORE || op == OP_REPLACE;
 }
 
+/* A purge that somebody has asked for already; or any object. */
+static unsigned asked_object(void)
+{
+    unsigned start = random_below(w->limits.objects);
+    for (unsigned n = 0; n < w->limits.objects; n++) {
+        unsigned object = (start + n) % w->limits.objects;
+        for (unsigned i = 0; i < MODEL_ROLES; i++)
+            if (live_model()->objects[object].approved[i] != MODEL_NEVER)
+                return object;
+    }
+    return start;
+}
+
 void choose(struct script_step *s)
 {
     unsigned op = op_random();
@@ -81,6 +94,8 @@ void choose(struct script_step *s)
                  .object = (uint8_t)random_below(w->limits.objects),
                  .generation = (uint8_t)random_below(w->limits.generations)},
         .actor = rows[op].by_partner && partner_is() && random_below(5) == 0 ? PARTNER : SELF};
+    if (op == OP_PURGE && random_below(2) == 0)
+        s->step.object = (uint8_t)asked_object();
     if (live_model()->lock != 0 && random_below(10) == 0)
         s->step = (struct model_step){.op = OP_GENERATION_LOCK, .other = s->step.other,
                                       .generation = w->model.store.live};

@@ -151,6 +151,7 @@ void step_do(const struct script_step *s)
     if (broken != NULL)
         fail_step("the model", broken, "the promise kept");
     step_count();
+    w->file_before = w->backup_files[s->step.other % MODEL_BACKUPS];
     CK_RV rv = run_step();
     answer_check(rv);
     w->model = w->after;
@@ -195,7 +196,7 @@ static bool is_after(void)
         return false;
     }
     if (w->step.op == OP_BACKUP || w->step.op == OP_BACKUP_ALL)
-        return w->backup_files[w->step.other] == w->next_file;
+        return w->backup_files[w->step.other] != w->file_before;
     return world_differs(&w->model) != NULL;
 }
 
