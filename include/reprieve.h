@@ -412,7 +412,7 @@ struct RPV_FUNCTION_LIST {
     CK_RV (*RPV_RecoverAll)(CK_SESSION_HANDLE hSession, CK_ULONG ulLimit,
                             CK_ULONG *pulRecovered);
     /* A hold: nothing in the generation is purged, nor itself, and it is not initialised again. A
-     * lock: 1 nothing in it is deleted, 2 nothing is changed. Generation 0: the live one. PIN: the
+     * lock: the same, and 1 nothing in it is deleted, 2 nothing is changed. Generation 0: the live one. PIN: the
      * live generation's SO PIN; NULL: who is logged in to the slot, by the verbs hold and lock.
      * CKF_WRITE_PROTECTED shows either. */
     CK_RV (*RPV_SetHold)(CK_SLOT_ID slotID, CK_ULONG ulGeneration, CK_BBOOL bHold,

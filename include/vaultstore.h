@@ -266,8 +266,8 @@ VS_MUST_USE int vs_generation_list(struct vs_store *store, uint32_t vault,
 VS_MUST_USE int vs_generation_recover(struct vs_store *store, uint32_t vault, uint32_t generation,
                                       enum vs_role role, const uint8_t *pin, size_t pin_len);
 /*
- * Hold: nothing in it is purged, nor itself, and it is not initialised again. Lock: 1 nothing in
- * it is deleted, 2 nothing in it is changed. generation 0: the live one; needs a login of the live
+ * Hold: nothing in it is purged, nor itself, and it is not initialised again. Lock: the same, and 1
+ * nothing in it is deleted, 2 nothing in it is changed. generation 0: the live one; needs a login of the live
  * one with the verb hold or lock.
  */
 VS_MUST_USE int vs_generation_hold(struct vs_store *store, struct vs_login *login,
@@ -607,7 +607,7 @@ VS_MUST_USE int vs_store_health_told(struct vs_store *store, vs_progress_fn *pro
 /*
  * An older copy of the store's files was put back, which is noticed when it is opened: every
  * change is VS_LOCKED until the SO of one of its vaults, whose PIN this is, accepts the copy as it
- * is. VS_WRONG_STATE: nothing is to be accepted.
+ * is, without what was purged since. VS_WRONG_STATE: nothing is to be accepted.
  */
 VS_MUST_USE int vs_rollback_accept(struct vs_store *store, uint32_t vault, const uint8_t *pin,
                                    size_t pin_len);

@@ -177,7 +177,7 @@ CK_RV object_new_read(struct call *call, const struct vs_id *id, struct object *
 /* For the audit: the call was about an object that is deleted or purged by now. */
 static void call_gone(struct call *call, const struct object *object)
 {
-    call->gone = object->header.id;
+    call->gone = object->follows ? object->original : object->header.id;
     call->has_gone = true;
 }
 
@@ -296,8 +296,10 @@ CK_RV object_get(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret
         call->has_gone = header_deleted(&object->header);
         return handle_invalid("the object is deleted, or not the SO's to use");
     }
-    if (object_orphaned(object))
+    if (object_orphaned(object)) {
+        call_gone(call, object);
         return handle_invalid("what it is a copy of has been deleted");
+    }
     *ret_object = object;
     object = NULL;
     return CKR_OK;

@@ -217,13 +217,24 @@ static void use_add(struct call *call, const struct vs_header *header, struct us
 
 /* ------------------------------------------------------------------ what is told of */
 
+/* The token object whose use it is: itself, or what it is a copy of. False: nobody's affair. */
+static bool use_header(const struct object *object, struct vs_header *ret_header)
+{
+    return object_bound_by(object) != NULL && object_header(object, ret_header) == CKR_OK;
+}
+
 void use_note(struct call *call, const struct object *object, enum operation_kind kind, CK_RV rv)
 {
-    if (!(object->bits & OBJ_TOKEN))
-        return;
+    struct vs_header original;
+    const struct vs_header *header = &object->header;
+    if (!(object->bits & OBJ_TOKEN)) {
+        if (!use_header(object, &original))
+            return;
+        header = &original;
+    }
     struct use_mark mark = {.kind = kind, .rv = rv,
-                            .alarm = object->header.honeytoken ? ALARM_HONEYTOKEN : ALARM_NONE};
-    use_add(call, &object->header, &mark);
+                            .alarm = header->honeytoken ? ALARM_HONEYTOKEN : ALARM_NONE};
+    use_add(call, header, &mark);
 }
 
 static enum use_alarm alarm_of(const struct vs_header *header)
@@ -242,8 +253,11 @@ void use_refused(struct call *call, const struct object *object, enum operation_
                  CK_RV rv)
 {
     struct vs_header header = {.effective = VS_STATE_ACTIVE};
-    if (object && (object->bits & OBJ_TOKEN)) {
+    if (object && object_bound_by(object)) {
         header = object->header;
+        header.id = *object_bound_by(object);
+        if (!(object->bits & OBJ_TOKEN))
+            header.state = VS_STATE_DELETED;     /* if it is gone altogether */
         /* an operation's key is as it was at its begin */
         (void)!vs_object_peek(module_state()->store, (uint32_t)object->slot, &header.id, &header);
     } else if (!object && call->has_gone) {

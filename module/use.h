@@ -23,7 +23,8 @@ struct uses {
     uint64_t due, alarm_after;   /* milliseconds of the coarse monotonic clock; 0: nothing is due */
 };
 
-/* A use that was tried: it came to `rv`. Session objects are not the vault's. */
+/* A use that was tried: it came to `rv`. Session objects are not the vault's; but the use of a copy that
+ * follows its original is the original's. */
 void use_note(struct call *call, const struct object *object, enum operation_kind kind, CK_RV rv);
 /* A use that was refused before it began. object NULL: what call->gone names, if that is set. */
 void use_refused(struct call *call, const struct object *object, enum operation_kind kind,

@@ -105,6 +105,38 @@ static void test_counted(void **state)
     harness_done(&h);
 }
 
+/* A copy in the session is the key itself, to the record. */
+static void test_copies(void **state)
+{
+    struct harness h;
+    CK_OBJECT_HANDLE key, copy;
+    CK_BYTE block[16];
+    CK_ULONG uses = 0;
+    CK_ATTRIBUTE in_session = ATTR_FALSE(CKA_TOKEN);
+    CK_ATTRIBUTE read[] = {ATTR_VAR(CKA_RPV_USE_COUNT, uses)};
+    (void)state;
+    harness_init(&h, NULL);
+    CK_SESSION_HANDLE session = harness_start(&h);
+    key = key_make(&h, session);
+    OK(h.f->C_CopyObject(session, key, &in_session, 1, &copy));
+    use_times(&h, session, copy, 4);
+    use_times(&h, session, key, 2);
+    OK(h.f->C_DestroyObject(session, key));
+    EXPECT(promise_use(&h, session, copy, block), CKR_KEY_HANDLE_INVALID);
+    expect(&h, "KeyEncrypt", "failed", "refused: the key is deleted", 1);
+    CHECK(promise_find(&h, session, "used", true, &key, 1) == 1);
+    OK(promise_recover(&h, session, key));
+    CHECK(promise_find(&h, session, "used", false, &key, 1) == 1);
+    OK(h.f->C_CloseAllSessions(h.slot));
+    session = harness_session_rw(&h);
+    harness_login(&h, session, CKU_USER);
+    CHECK(promise_find(&h, session, "used", false, &key, 1) == 1);
+    OK(h.f->C_GetAttributeValue(session, key, read, 1));
+    assert_int_equal(uses, 6);
+    harness_unload(&h);
+    harness_done(&h);
+}
+
 /* A use of a key that another process has deleted, and one that it has disabled. */
 static int deleter_run(void *ctx)
 {
@@ -453,6 +485,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_counted),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_copies),
         cmocka_unit_test(test_each),
         cmocka_unit_test(test_killed),
         cmocka_unit_test(test_readers),

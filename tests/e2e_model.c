@@ -15,7 +15,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
@@ -46,7 +48,7 @@ void note(const char *format, ...)
     va_end(args);
 }
 
-static void step_text(const struct script_step *s, char *ret_text, size_t size)
+void step_text(const struct script_step *s, char *ret_text, size_t size)
 {
     snprintf(ret_text, size, "%s by %s%s%s: object %u, generation %u, other %u, value %d%s",
              model_op_name(s->step.op), model_role_name(s->step.role),
@@ -67,503 +69,7 @@ void fail_step(const char *why, const char *got, const char *wanted)
     exit(w->failed == w->step.op ? 1 : 2);
 }
 
-/* ------------------------------------------------------------------ which step */
-
-static int32_t span_random(void)
-{
-    static const int32_t spans[] = {1, HOUR, DAY, 3 * DAY, 7 * DAY, 8 * DAY, 30 * DAY};
-    return spans[random_below(COUNT_OF(spans))];
-}
-
-static int32_t value_of(enum model_op op)
-{
-    int32_t span = span_random();
-    switch (op) {
-    case OP_RETENTION:
-        return (int32_t)(7 + random_below(2) * random_below(84)) * DAY;
-    case OP_RECOVER_TO:
-    case OP_DISABLE_FIRST:
-    case OP_RESERVE:
-        return random_below(3) == 0;
-    case OP_STRICT:
-    case OP_BACKUP:
-    case OP_BACKUP_ALL:
-        return random_below(2) == 0;
-    case OP_POSTPONE:
-        return span * (int32_t)(1 + random_below(4));
-    case OP_WALL:
-    case OP_BOOT:
-        return random_below(2) ? span : -span;
-    case OP_CREATE:
-    case OP_RENAME:
-        return (int32_t)random_below(NAMES);
-    case OP_LOCK:
-        return (int32_t)(1 + random_below(2));
-    case OP_GENERATION_LOCK:
-        return random_below(2) ? 0 : (int32_t)(1 + random_below(2));
-    case OP_APPROVALS:
-        return (random_below(2) ? 24 : 720) * HOUR;
-    case OP_USER_ADD:
-    case OP_USER_VERBS:
-        return (int32_t)verbs_random();
-    default:
-        return span;
-    }
-}
-
-static unsigned other_of(enum model_op op)
-{
-    if (op == OP_APPROVALS)
-        return random_below(4);
-    if (op == OP_ROTATE)
-        return random_below(w->limits.objects);
-    return random_below(op == OP_USER_ADD || op == OP_USER_REMOVE || op == OP_USER_VERBS
-                            ? MODEL_USERS : MODEL_BACKUPS);
-}
-
-static unsigned op_random(void)
-{
-    unsigned total = 0, at, op = 0;
-    if (w->model.rolled_back && random_below(6) == 0)
-        return OP_ACCEPT;
-    for (unsigned i = 0; i < OP_COUNT; i++)
-        total += rows[i].weight;
-    for (at = random_below(total); at >= rows[op].weight; op++)
-        at -= rows[op].weight;
-    return op;
-}
-
-static bool is_slow(unsigned op)
-{
-    return op == OP_USER_ADD || op == OP_USER_REMOVE || op == OP_INIT ||
-           op == OP_GENERATION_RECOVER || op == OP_RESTORE || op == OP_REPLACE;
-}
-
-static void choose(struct script_step *s)
-{
-    unsigned op = op_random();
-    *s = (struct script_step){
-        .step = {.op = (uint8_t)op, .value = value_of(op), .other = (uint8_t)other_of(op),
-                 .object = (uint8_t)random_below(w->limits.objects),
-                 .generation = (uint8_t)random_below(w->limits.generations)},
-        .actor = rows[op].by_partner && partner_is() && random_below(5) == 0 ? PARTNER : SELF};
-    if (live_model()->lock != 0 && random_below(10) == 0)
-        s->step = (struct model_step){.op = OP_GENERATION_LOCK, .other = s->step.other,
-                                      .generation = w->model.store.live};
-    if (random_below(400) == 0)
-        s->kill_after = 1 + random_below(is_slow(op) ? 6000 : 600);
-}
-
-/* ------------------------------------------------------------------ which make sense */
-
-static bool room_for_generation(void)
-{
-    for (unsigned i = 0; i < w->limits.generations; i++)
-        if (w->model.store.generations[i].state == MODEL_NONE)
-            return true;
-    return false;
-}
-
-/* A backup has an object that is to come back to this place. */
-static bool is_claimed(unsigned object)
-{
-    for (unsigned i = 0; i < MODEL_BACKUPS; i++) {
-        const struct model_backup *b = &w->model.backups[i];
-        if (b->made && b->generation == w->model.store.live &&
-            b->items[object].state != MODEL_NONE && b->items[object].state != MODEL_PURGED)
-            return true;
-    }
-    return false;
-}
-
-static bool is_free(unsigned object)
-{
-    return live_model()->objects[object].state == MODEL_NONE && !is_claimed(object);
-}
-
-static bool object_moot(const struct model_step *step)
-{
-    const struct model_object *o = &live_model()->objects[step->object];
-    bool deleted = o->state == MODEL_DELETED;
-    bool live = o->state == MODEL_ACTIVE || o->state == MODEL_DISABLED;
-    /* Past its date and kept by a lock of the vault: what comes of it the unlocking decides. */
-    if (live_model()->lock != 0 && !o->hold && !live_model()->hold &&
-        model_object_past(&w->model.store, live_model(), o))
-        return true;
-    switch (step->op) {
-    case OP_CREATE:
-        return !is_free(step->object);
-    case OP_RECOVER:
-    case OP_PURGE:
-    case OP_POSTPONE:
-        return !deleted;
-    case OP_DELETE:
-    case OP_RENAME:
-    case OP_LOCK:
-    case OP_UNLOCK:
-        return !live;
-    case OP_ROTATE:
-        return !live || !is_free(step->other);
-    default:
-        return !live && !deleted;
-    }
-}
-
-static bool generation_moot(const struct model_step *step)
-{
-    const struct model_generation *g = &w->model.store.generations[step->generation];
-    switch (step->op) {
-    case OP_INIT:
-        return !room_for_generation();
-    case OP_GENERATION_RECOVER:
-    case OP_GENERATION_PURGE:
-        return g->state != MODEL_DELETED && g->state != MODEL_NONE;
-    case OP_PROTECT:             /* or purges by right would hardly be seen */
-        return !w->protects;
-    case OP_GENERATION_HOLD:
-    case OP_GENERATION_RELEASE:
-    case OP_GENERATION_LOCK:
-        return g->state != MODEL_DELETED && g->state != MODEL_ACTIVE;
-    case OP_RESTORE:
-    case OP_REPLACE:
-        return !w->model.backups[step->other].made;
-    case OP_ROLLBACK:
-        return !w->model.copy.there;
-    default:
-        return false;
-    }
-}
-
-/* Steps that no call asks for, there is no handle to ask with; or that outgrow the model. */
-static bool is_moot(const struct script_step *s)
-{
-    const struct actor *actor = &w->actors[s->actor];
-    unsigned op = s->step.op;
-    if (s->actor == PARTNER && !partner_is())
-        return true;
-    if (actor->role == MODEL_SO ? !rows[op].by_so : !rows[op].by_user)
-        return true;
-    if (w->model.rolled_back ? (op > OP_ACCEPT || op == OP_COPY || op == OP_ROLLBACK ||
-                                op == OP_SWEEP || op == OP_INIT)
-                             : op == OP_ACCEPT)
-        return true;
-    return rows[op].on_object ? object_moot(&s->step) : generation_moot(&s->step);
-}
-
-/* ------------------------------------------------------------------ the model's places, again */
-
-/* An object is gone for good: what the backups and the copy have of it is, too. */
-static void object_forget(unsigned i, unsigned j)
-{
-    unsigned serial = w->now.serials[i][j];
-    for (unsigned b = 0; b < MODEL_BACKUPS; b++)
-        if (w->model.backups[b].made && w->backup_serials[b][j] == serial &&
-            w->model.backups[b].items[j].state != MODEL_NONE)
-            w->model.backups[b].items[j].state = MODEL_PURGED;
-    if (w->model.copy.there && w->copy.serials[i][j] == serial)
-        w->model.copy.generations[i].objects[j].state = MODEL_PURGED;
-    for (unsigned k = 0; k < MODEL_OBJECTS; k++) {
-        struct model_object *o = &w->model.store.generations[i].objects[k];
-        if (o->successor == j + 1)
-            o->successor = 0;
-        o = &w->model.copy.generations[i].objects[k];
-        if (o->successor == j + 1 && w->copy.serials[i][j] == serial)
-            o->successor = 0;
-        for (unsigned b = 0; b < MODEL_BACKUPS; b++)
-            if (w->model.backups[b].generation == i &&
-                w->model.backups[b].items[k].successor == j + 1)
-                w->model.backups[b].items[k].successor = 0;
-    }
-    w->now.serials[i][j] = 0;
-    w->now.ids[i][j][0] = '\0';
-    w->seen.of[i][j] = FATE_NEVER;
-}
-
-static void object_clear(struct model_object *o)
-{
-    memset(o, 0, sizeof(*o));
-    for (unsigned i = 0; i < MODEL_ROLES; i++)
-        o->approved[i] = o->asked[i] = MODEL_NEVER;
-}
-
-static void generation_forget(unsigned i)
-{
-    struct model_generation *g = &w->model.store.generations[i];
-    for (unsigned b = 0; b < MODEL_BACKUPS; b++)
-        if (w->model.backups[b].generation == i)
-            w->model.backups[b].generation = UINT8_MAX;
-    if (w->model.copy.there && w->copy.numbers[i] == w->now.numbers[i]) {
-        w->model.copy.there = w->model.copy.live != i;
-        w->model.copy.generations[i].state = MODEL_PURGED;
-    }
-    memset(g, 0, sizeof(*g));
-    for (unsigned j = 0; j < MODEL_OBJECTS; j++)
-        object_clear(&g->objects[j]);
-    w->now.numbers[i] = 0;
-}
-
-/* What is purged makes room for another; it was looked for, and is not there. */
-static void recycle(void)
-{
-    for (unsigned i = 0; i < MODEL_GENERATIONS; i++) {
-        struct model_generation *g = &w->model.store.generations[i];
-        for (unsigned j = 0; j < MODEL_OBJECTS; j++)
-            if (g->objects[j].state == MODEL_PURGED || g->state == MODEL_PURGED) {
-                object_forget(i, j);
-                object_clear(&g->objects[j]);
-            }
-        if (g->state == MODEL_PURGED)
-            generation_forget(i);
-    }
-}
-
-/* Backups of what the copy does not know: they stay where there is room for what is in them. */
-static void backups_rebind(void)
-{
-    for (unsigned b = 0; b < MODEL_BACKUPS; b++) {
-        struct model_backup *backup = &w->model.backups[b];
-        unsigned i = backup->generation;
-        if (w->backup_births[b] > w->copy.last_birth)
-            backup->made = false;
-        for (unsigned j = 0; backup->made && i < MODEL_GENERATIONS && j < MODEL_OBJECTS; j++) {
-            bool in = backup->items[j].state != MODEL_NONE &&
-                      backup->items[j].state != MODEL_PURGED;
-            unsigned serial = w->now.serials[i][j];
-            if (!in || serial == w->backup_serials[b][j])
-                continue;
-            if (serial != 0)
-                backup->made = false;
-        }
-    }
-}
-
-/* What a restore has made is known by the id that it had. */
-static void restored_bind(unsigned backup)
-{
-    uint8_t live = w->model.store.live;
-    for (unsigned j = 0; j < MODEL_OBJECTS; j++) {
-        if (live_model()->objects[j].state == MODEL_NONE || w->now.serials[live][j] != 0)
-            continue;
-        w->now.serials[live][j] = w->backup_serials[backup][j];
-        memcpy(w->now.ids[live][j], w->backup_ids[backup][j], 33);
-        memset(w->now.blocks[live][j], 0, 16);
-    }
-}
-
-/* ------------------------------------------------------------------ one step */
-
-static void kill_self(int signal)
-{
-    (void)signal;
-    kill(getpid(), SIGKILL);
-}
-
-/* Not those that move the clock or the files, they are the test's to finish; nor the noting of an
- * approval, which leaves nothing to see. */
-void crash_prepare(void)
-{
-    const struct script_step *s = &w->script[w->steps - 1];
-    if (s->kill_after == 0 || w->step.op >= OP_COPY || w->expected == RESULT_PENDING)
-        return;
-    signal(SIGALRM, kill_self);
-    const struct itimerval soon = {.it_value = {.tv_usec = (long)s->kill_after}};
-    w->crashes++;
-    w->in_flight = true;
-    setitimer(ITIMER_REAL, &soon, NULL);
-}
-
-void crash_over(void)
-{
-    const struct itimerval never = {.it_value = {.tv_usec = 0}};
-    setitimer(ITIMER_REAL, &never, NULL);
-}
-
-static bool refusal_fits(CK_RV rv)
-{
-    static const CK_RV voids[] = {CKR_USER_NOT_LOGGED_IN, CKR_OBJECT_HANDLE_INVALID,
-                                  CKR_KEY_HANDLE_INVALID, CKR_ACTION_PROHIBITED};
-    const struct row *row = &rows[w->step.op];
-    if (w->model.rolled_back)
-        return rv != CKR_OK;
-    if (w->expected != RESULT_VOID)
-        return rv == row->refused[w->expected] && rv != CKR_OK;
-    for (unsigned i = 0; i < COUNT_OF(voids); i++)
-        if (rv == voids[i])
-            return true;
-    return false;
-}
-
-static void answer_check(CK_RV rv)
-{
-    char reason[200];
-    if (w->expected == RESULT_OK ? rv != CKR_OK : !refusal_fits(rv)) {
-        vendor->RPV_GetLastReason(reason, sizeof(reason));
-        note("# the module's reason: %s\n", reason);
-        fail_step(model_result_name(w->expected), ckr_name(rv),
-                  w->expected == RESULT_OK ? "CKR_OK"
-                                           : ckr_name(rows[w->step.op].refused[w->expected]));
-    }
-    if (w->expected != RESULT_PENDING || w->actor == PARTNER)
-        return;
-    OK(vendor->RPV_GetLastReason(reason, sizeof(reason)));
-    if (strstr(reason, "approval") == NULL)
-        fail_step("the reason", reason, "that the approval is on record");
-}
-
-/* Logins of who was removed are void at the next call. */
-static void voids_check(void)
-{
-    if (w->step.op != OP_USER_REMOVE || w->expected != RESULT_OK)
-        return;
-    for (unsigned i = 0; i < ACTORS; i++)
-        if (w->actors[i].role == MODEL_NAMED + w->step.other && (i == SELF || partner_is()) &&
-            !w->actors[i].voided) {
-            w->actors[i].voided = true;
-            if (i == SELF)
-                check_void();
-            else
-                partner_check_void();
-        }
-    if (w->actors[SELF].voided)
-        role_change(role_random());
-}
-
-/* What was seen before, and what is seen now. */
-static void promise_check(const struct model *before, const struct model_fates *had)
-{
-    struct model_fates says;
-    const char *why;
-    world_look(&w->model, &w->seen);
-    why = model_promise(before, had, &w->step, &w->model, &w->seen);
-    if (why != NULL)
-        fail_step("in the module", why, "the promise kept");
-    model_fates(&w->model, &says);
-    for (unsigned j = 0; j < MODEL_OBJECTS; j++) {
-        uint8_t live = w->model.store.live;
-        bool is = w->seen.of[live][j] == FATE_HAD, should = says.of[live][j] == FATE_HAD;
-        if (is != should)
-            fail_step("an object is", is ? "there" : "gone", should ? "there" : "gone");
-    }
-}
-
-static void step_bind(CK_RV rv)
-{
-    unsigned object = w->step.op == OP_ROTATE ? w->step.other : w->step.object;
-    if ((w->step.op == OP_CREATE || w->step.op == OP_ROTATE) && rv != CKR_OK)
-        w->now.serials[w->model.store.live][object] = 0;
-    if (w->step.op == OP_ROTATE && rv == CKR_OK && !w->actors[SELF].voided)
-        version_learn(w->step.object, w->step.other);
-    if (w->step.op == OP_INIT && rv == CKR_OK)
-        generation_learn();
-    if ((w->step.op == OP_RESTORE || w->step.op == OP_REPLACE) && rv == CKR_OK)
-        restored_bind(w->step.other);
-    if (w->step.op == OP_ROLLBACK)
-        backups_rebind();
-}
-
-static void object_check(void)
-{
-    if (!rows[w->step.op].on_object ||
-        w->now.serials[w->model.store.live][w->step.object] == 0)
-        return;
-    const char *why = object_differs(&w->model, w->step.object);
-    if (why != NULL)
-        fail_step("the object is", why, "what the model says");
-    check_use(w->step.object);
-}
-
-static void step_count(void)
-{
-    w->counts[w->step.op]++;
-    w->done[w->step.op] += w->expected == RESULT_OK || w->expected == RESULT_PENDING ? 1 : 0;
-    w->refused[w->step.op] += w->expected > RESULT_PENDING ? 1 : 0;
-    w->results[w->expected]++;
-    w->by_partner += w->actor == PARTNER ? 1 : 0;
-}
-
-static void step_do(const struct script_step *s)
-{
-    struct model before = w->model;
-    struct model_fates had = w->seen;
-    const char *broken;
-    w->step = s->step;
-    w->actor = s->actor;
-    w->after = w->model;
-    w->expected = s->step.op < OP_PASS ? model_apply(&w->after, &w->limits, RULES_ALL, &s->step)
-                                       : RESULT_OK;
-    broken = model_broken(&w->model, &s->step, &w->after);
-    if (broken != NULL)
-        fail_step("the model", broken, "the promise kept");
-    step_count();
-    CK_RV rv = run_step();
-    answer_check(rv);
-    w->model = w->after;
-    step_bind(rv);
-    clock_check();
-    voids_check();
-    promise_check(&before, &had);
-    object_check();
-}
-
 /* ------------------------------------------------------------------ the walk */
-
-/* The object that the process had just made when it was killed, if it had. */
-static void settle_new(void)
-{
-    unsigned object = w->step.op == OP_ROTATE ? w->step.other : w->step.object;
-    uint8_t live = w->model.store.live;
-    char id[33];
-    if (w->step.op != OP_CREATE && w->step.op != OP_ROTATE)
-        return;
-    if (w->now.ids[live][object][0] == '\0' && stranger_find(id))
-        memcpy(w->now.ids[live][object], id, 33);
-    if (w->now.ids[live][object][0] == '\0')
-        w->now.serials[live][object] = 0;
-    memset(w->now.blocks[live][object], 0, 16);
-}
-
-static bool is_after(void)
-{
-    unsigned object = w->step.op == OP_ROTATE ? w->step.other : w->step.object;
-    if (w->step.op == OP_CREATE || w->step.op == OP_ROTATE)
-        return w->now.serials[w->model.store.live][object] != 0;
-    if (w->step.op == OP_RESTORE || w->step.op == OP_REPLACE) {
-        struct binding before = w->now;
-        struct model model = w->model;
-        w->model = w->after;
-        restored_bind(w->step.other);
-        if (world_differs(&w->after) == NULL)
-            return true;
-        w->now = before;
-        w->model = model;
-        return false;
-    }
-    if (w->step.op == OP_BACKUP || w->step.op == OP_BACKUP_ALL)
-        return w->backup_files[w->step.other] == w->next_file;
-    return world_differs(&w->model) != NULL;
-}
-
-static void settle_crash(void)
-{
-    struct model before = w->model;
-    struct model_fates had = w->seen;
-    if (w->in_flight) {
-        settle_new();
-        if (is_after()) {
-            w->model = w->after;
-            if (w->step.op == OP_INIT)
-                generation_learn();
-            if (w->step.op == OP_ROTATE)
-                version_learn(w->step.object, w->step.other);
-        }
-    }
-    w->in_flight = false;
-    world_check();
-    if (w->steps > 0)
-        promise_check(&before, &had);
-    else
-        world_look(&w->model, &w->seen);
-}
 
 /* After a crash nobody is logged in, and who was may have been removed. */
 static void actors_reset(void)
@@ -586,16 +92,6 @@ static bool step_next(struct script_step *ret_step)
         return false;
     choose(ret_step);
     return true;
-}
-
-/* Most would be refused for want of a verb, by a lock or a hold: of those fewer. */
-static bool is_boring(const struct script_step *s)
-{
-    struct model after = w->model;
-    enum model_result result = s->step.op < OP_PASS
-        ? model_apply(&after, &w->limits, RULES_ALL, &s->step) : RESULT_OK;
-    return !w->replaying && random_below(4) != 0 &&
-           (result == RESULT_DENIED || result == RESULT_LOCKED || result == RESULT_HELD);
 }
 
 static void others_change(void)
@@ -714,8 +210,11 @@ static bool one_store(uint64_t seed, unsigned steps)
     harness_init(&w->h, protection ? NULL : "purge_protection = no\n");
     clock_make();
     CHECK(fork_run(make_token, NULL) == 0);
-    while (status == 128 + SIGKILL)
+    while (status == 128 + SIGKILL) {
         status = fork_run(walk, NULL);
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;                    /* the partner of one that was killed */
+    }
     munmap(test_clock, sizeof(*test_clock));
     w->h.dl = NULL;              /* of a process that is gone */
     harness_done(&w->h);
@@ -739,7 +238,8 @@ static bool fails_without(uint64_t seed, struct script_step *script, unsigned *l
     return true;
 }
 
-#define SHRINK_SECONDS 90
+/* More for who asks for this very one. */
+#define SHRINK_SECONDS (getenv("REPRIEVE_SEED") ? 600 : 90)
 
 static void shrink(uint64_t seed)
 {
@@ -856,6 +356,7 @@ int main(int argc, char **argv)
     };
     char self[4096], module[4200];
     (void)argc;
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
     if (getenv("TMPDIR") == NULL && access("/dev/shm", W_OK) == 0)
         setenv("TMPDIR", "/dev/shm", 1);
     snprintf(self, sizeof(self), "%s", argv[0]);

@@ -187,12 +187,118 @@ static void test_hold_too_late(void **state)
     object_expect(f, f->user, &id, "y");
 }
 
+/* ------------------------------------------------------------------ what is gone stays gone */
+
+/* Past its date, and no sweep has run yet. */
+static struct vs_id late_make(struct fixture *f)
+{
+    struct vs_id id = object_make(f, f->user, true, "late", "x");
+    struct vs_header header;
+
+    assert_ok(vs_object_delete(f->store, 0, f->user, &id));
+    fixture_pass(f, 90 * DAY);
+    assert_status(vs_object_peek(f->store, 0, &id, &header), VS_NOT_FOUND);
+    return id;
+}
+
+static void expect_gone(struct fixture *f, const struct vs_id *id)
+{
+    struct vs_header header;
+
+    assert_status(vs_object_peek(f->store, 0, id, &header), VS_NOT_FOUND);
+    assert_true(slot_wiped(f, id));
+}
+
+static void test_strict_too_late(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id late = object_make(f, f->user, true, "late", "x");
+    struct vs_policy policy = OPEN_POLICY;
+
+    assert_ok(vs_object_delete(f->store, 0, f->user, &late));
+    fixture_close(f);
+    f->wall += 90 * DAY;
+    f->boot_id[0]++;
+    fixture_open(f);
+    fixture_login(f);
+    policy.clock_strict = true;
+    assert_ok(vs_vault_set_policy(f->store, f->so, &policy));
+    expect_gone(f, &late);
+}
+
+static void test_lock_too_late(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id late = late_make(f);
+
+    assert_ok(vs_generation_lock(f->store, f->so, 0, 1));
+    expect_gone(f, &late);
+}
+
+/* Held in the generation that was retired, it would be back with that one. */
+static void test_retired_too_late(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id late = late_make(f);
+    struct vs_generation_info former = retire(f);
+
+    vs_logout(f->so);
+    f->so = NULL;
+    assert_ok(login_as(f, VS_ROLE_SO, SO_PIN, &f->so));
+    assert_ok(vs_generation_hold(f->store, f->so, former.generation, true));
+    assert_ok(recover(f, former.generation));
+    login_again(f);
+    expect_gone(f, &late);
+}
+
+/* What a lock of the vault keeps is there, past its date, too; and goes when it is unlocked. */
+static void test_lock_keeps(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id id = object_make(f, f->user, true, "key", "value");
+    struct vs_header header;
+
+    assert_ok(vs_object_delete(f->store, 0, f->user, &id));
+    assert_ok(vs_generation_lock(f->store, f->so, 0, 2));
+    fixture_pass(f, 400 * DAY);
+    sweep(f);
+    assert_ok(vs_object_peek(f->store, 0, &id, &header));
+    object_expect(f, f->user, &id, "value");
+    assert_ok(vs_generation_lock(f->store, f->so, 0, 0));
+    assert_status(vs_object_peek(f->store, 0, &id, &header), VS_NOT_FOUND);
+    sweep(f);
+    expect_gone(f, &id);
+}
+
+/* A locked generation past its date can be listed and unlocked, and then it goes. */
+static void test_lock_of_a_deleted_one(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id id = object_make(f, f->user, true, "key", "value");
+    struct vs_generation_info former = retire(f);
+
+    vs_logout(f->so);
+    f->so = NULL;
+    assert_ok(login_as(f, VS_ROLE_SO, SO_PIN, &f->so));
+    assert_ok(vs_generation_lock(f->store, f->so, former.generation, 2));
+    fixture_pass(f, 400 * DAY);
+    sweep(f);
+    assert_int_equal(generations(f), 2);
+    assert_false(slot_wiped(f, &id));
+    assert_ok(vs_generation_lock(f->store, f->so, former.generation, 0));
+    assert_int_equal(generations(f), 1);
+    sweep(f);
+    assert_true(slot_wiped(f, &id));
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, fixture_open_vault, fixture_done)
     const struct CMUnitTest tests[] = {
         TEST(test_shorter_retention), TEST(test_later_date), TEST(test_hold_inside),
-        TEST(test_hold_too_late), TEST(test_strict_clock),
+        TEST(test_hold_too_late), TEST(test_strict_clock), TEST(test_strict_too_late),
+        TEST(test_lock_too_late), TEST(test_retired_too_late), TEST(test_lock_keeps),
+        TEST(test_lock_of_a_deleted_one),
     };
     return cmocka_run_group_tests_name("content", tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
 /*
- * walk.h: between the parts of e2e_model: walk_world.c looks at what there is, walk_steps.c does
- * the steps, walk_machine.c is the machine they are done on (processes, clocks, older files),
- * e2e_model.c walks.
+ * walk.h: between the parts of e2e_model: walk_choose.c chooses a step, walk_step.c does it and asks
+ * the model and the promise, walk_calls.c has the calls of the module for each, walk_machine.c is the
+ * machine they are done on (processes, clocks, older files), walk_world.c looks at what there is,
+ * walk_places.c knows which object is which of the model; e2e_model.c walks.
  */
 #ifndef WALK_H
 #define WALK_H
@@ -52,7 +53,7 @@ struct world {
     unsigned backup_serials[MODEL_BACKUPS][MODEL_OBJECTS];
     char backup_ids[MODEL_BACKUPS][MODEL_OBJECTS][33];
     unsigned backup_births[MODEL_BACKUPS], backup_files[MODEL_BACKUPS];
-    unsigned next_file, next_serial, next_birth;
+    unsigned next_file, file_before, next_serial, next_birth;
     CK_SLOT_ID tick_slot;        /* another vault of the store */
     CK_OBJECT_HANDLE tick_object;
     unsigned ticks;
@@ -89,7 +90,7 @@ unsigned random_below(unsigned n);
 void note(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void fail_step(const char *why, const char *got, const char *wanted) __attribute__((noreturn));
 
-/* walk_steps.c */
+/* walk_calls.c */
 extern const struct row rows[OP_COUNT];
 unsigned verbs_random(void);
 CK_ULONG rpv_verbs(unsigned of);          /* of the model's */
@@ -137,7 +138,24 @@ CK_RV do_rollback(void);
 CK_RV do_accept(void);
 void file_path(const char *name, unsigned number, char ret_path[320]);
 
-/* e2e_model.c */
+/* walk_choose.c */
+void choose(struct script_step *s);
+/* No call asks for it, for there is no handle to ask with; or it outgrows the model. */
+bool is_moot(const struct script_step *s);
+/* One of the many that are refused. */
+bool is_boring(const struct script_step *s);
+
+/* walk_places.c */
+void recycle(void);
+void backups_rebind(void);
+void restored_bind(unsigned backup);
+
+/* walk_step.c */
+void step_do(const struct script_step *s);
+void settle_crash(void);
 void crash_prepare(void);
 void crash_over(void);           /* what follows is the test's own, and is finished */
+
+/* e2e_model.c */
+void step_text(const struct script_step *s, char *ret_text, size_t size);
 #endif

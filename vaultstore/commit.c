@@ -340,6 +340,16 @@ int commit_discard(struct commit_txn *txn, const struct key *key)
     return status == VS_NOT_FOUND ? VS_OK : status;
 }
 
+int commit_sequence_skip(struct commit_txn *txn)
+{
+    uint64_t end = 0;
+
+    VS_TRY(keyslots_end(txn->store->slots, &end));
+    if (txn->state.next_seq < end)
+        txn->state.next_seq = end;
+    return VS_OK;
+}
+
 int commit_sequence(struct commit_txn *txn, uint64_t *ret_seq, uint8_t ret_secret[32])
 {
     int status = VS_NOT_FOUND;

@@ -82,6 +82,12 @@ VS_MUST_USE int commit_put(struct commit_txn *txn, const struct key *key, const 
 VS_MUST_USE int commit_delete(struct commit_txn *txn, const struct key *key);
 /* The same; that it was gone already is fine. */
 VS_MUST_USE int commit_discard(struct commit_txn *txn, const struct key *key);
+/*
+ * Goes on behind all slots there are, for an older copy does not know the numbers that were given
+ * since. Given again, a slot that was wiped would be filled anew, and what was purged there come
+ * back from a backup; one that was not may belong to an object that only a backup still has.
+ */
+VS_MUST_USE int commit_sequence_skip(struct commit_txn *txn);
 /* Takes the next sequence number and its slot, which is not wiped. Stored by the next audit
  * record, which the change must write. */
 VS_MUST_USE int commit_sequence(struct commit_txn *txn, uint64_t *ret_seq,

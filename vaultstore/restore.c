@@ -137,19 +137,24 @@ static int tag_purged(struct vs_store *store, struct kv_txn *txn, const struct v
     return status == VS_OK ? VS_NOT_FOUND : status;
 }
 
-/* An id that this store has no record of. */
+/* An id that this store has no record of. Where its generation is one of this store's, its slot
+ * tells of a purge that no tombstone tells of any more. */
 static int judge_absent(struct vs_store *store, struct kv_txn *txn, const struct generation *live,
                         const struct clock_reading *clock, const struct vs_id *id)
 {
     AUTO(secret_key) struct secret_key slot;
-    int status;
+    int other = VS_OK, status;
 
-    if (tag_is(id, live->tag)) {
-        status = keyslots_read(store->slots, id_seq(id), slot.b);
-        return status == VS_E_CORRUPT ? VS_OK : status;   /* past the end: never used since */
-    }
-    VS_TRY(tag_elsewhere(store, txn, clock, id));
-    return tag_purged(store, txn, id);
+    if (!tag_is(id, live->tag))
+        other = tag_elsewhere(store, txn, clock, id);
+    if (other != VS_OK && other != VS_WRONG_STATE)
+        return other;
+    if (other == VS_OK && !tag_is(id, live->tag))
+        return tag_purged(store, txn, id);
+    status = keyslots_read(store->slots, id_seq(id), slot.b);
+    if (status == VS_OK || status == VS_E_CORRUPT)    /* past the end: never used since */
+        return other;
+    return status;
 }
 
 /*
@@ -376,6 +381,7 @@ static int put_replaced(struct commit_txn *txn, const struct restore *r, const s
     const struct index_tags tags = former->tags;
     struct index_partition from = object_partition(&before), to;
     struct key due = key_due(before.purge_at, KIND_OBJECT, &before.id);
+    struct key approvals = key_approval(&before.id);
 
     header_merge(&before, header);
     to = object_partition(header);
@@ -383,6 +389,8 @@ static int put_replaced(struct commit_txn *txn, const struct restore *r, const s
     VS_TRY(index_remove(txn, &from, &tags, &header->id));
     if (from.deleted)
         VS_TRY(commit_discard(txn, &due));
+    if (!to.deleted)              /* who asked for its purge did so of that delete */
+        VS_TRY(commit_discard(txn, &approvals));
     VS_TRY(due_put(txn, header));
     return index_add(txn, &to, &item->tags, &header->id);
 }

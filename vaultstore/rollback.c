@@ -121,21 +121,6 @@ static int wrecks_purge(struct vs_store *store, enum schema_table table,
 
 struct acceptance { uint32_t vault; const char *operation; uint64_t head; struct store_state state; };
 
-/*
- * An older copy does not know the numbers that were given since. They are not given again: a slot
- * that was wiped would be filled anew, and what was purged there come back from a backup; one that
- * was not may belong to an object that only a backup still has.
- */
-static int sequence_skip(struct commit_txn *txn)
-{
-    uint64_t end = 0;
-
-    VS_TRY(keyslots_end(txn->store->slots, &end));
-    if (txn->state.next_seq < end)
-        txn->state.next_seq = end;
-    return VS_OK;
-}
-
 static int acceptance_run(struct commit_txn *txn, void *ctx)
 {
     struct acceptance *a = ctx;
@@ -145,7 +130,7 @@ static int acceptance_run(struct commit_txn *txn, void *ctx)
 
     snprintf(detail, sizeof(detail), "the log ended at %" PRIu64 ", host.head knew %" PRIu64,
              txn->state.audit_seq, a->head);
-    VS_TRY(sequence_skip(txn));
+    VS_TRY(commit_sequence_skip(txn));
     VS_TRY(audit_append(txn, &entry));
     a->state = txn->state;
     return VS_OK;

@@ -1,4 +1,4 @@
-/* walk_steps.c: every step as calls of the module, and what a refusal of it looks like. */
+/* walk_calls.c: every step as calls of the module, and what a refusal of it looks like. */
 #include <stdio.h>
 #include <time.h>
 #include <unistd.h>
@@ -289,6 +289,16 @@ static CK_RV do_backup(void)
     return rv;
 }
 
+/* For the failure of a step that should have been done. */
+static CK_RV told(void *application, const struct RPV_PROGRESS_INFO *progress)
+{
+    (void)application;
+    if (w->expected == RESULT_OK && strcmp(progress->result, "ok") != 0 &&
+        strcmp(progress->result, "purged") != 0)
+        note("# restore: %s: %s\n", progress->uniqueId, progress->result);
+    return CKR_OK;
+}
+
 static CK_RV do_restore(void)
 {
     const struct RPV_BLOB_KEY key = {(const CK_BYTE *)outside_private,
@@ -298,7 +308,7 @@ static CK_RV do_restore(void)
     file_path("backup", w->backup_files[w->step.other], path);
     const struct RPV_RESTORE restore = {
         .pPath = path, .pKeys = &key, .ulKeys = w->model.backups[w->step.other].outside ? 1 : 0,
-        .bReplace = w->step.op == OP_REPLACE ? CK_TRUE : CK_FALSE};
+        .bReplace = w->step.op == OP_REPLACE ? CK_TRUE : CK_FALSE, .Notify = told};
     return vendor->RPV_Restore(session, &restore, &n);
 }
 
