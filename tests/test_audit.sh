@@ -73,6 +73,11 @@ tap_is 'last use: by key, version and caller' "$(grep -c '^web' uses)" 3
 tap_is 'of alice, three of the newest' "$(grep -E -c '^web +2 +alice +[0-9]+ +pkcs11-tool +3 ' uses)" 1
 tap_ok 'by caller: hers alone' silent ' user ' rpv audit query --summary calls --caller alice
 tap_ok 'since tomorrow: none' says 'No events' rpv audit query --summary calls --since 2999-01-01
+hers() {
+    REPRIEVE_PIN=first-pin rpv --user alice audit query --operation KeySign
+}
+tap_fails 'not by her name: she lacks the verb' hers
+rpv user grant alice audit >/dev/null
 REPRIEVE_PIN=first-pin tap_ok 'by her name, with the labels she may see' says 'KeySign .* web ' \
     rpv --user alice audit query --operation KeySign
 
