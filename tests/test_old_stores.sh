@@ -25,6 +25,10 @@ old() {
     dated pkcs11-tool --module "$module" --token-label "$client_label" \
         --login --pin "$user_pin" "$@"
 }
+named() {
+    dated pkcs11-tool --module "$module" --token-label "$client_label" \
+        --login --pin "$named_pin" --list-objects
+}
 govern() {
     printf '%s\n' "$user_pin" >pin
     dated "$cli" "$@" --pin-file="$tap_dir/pin"
@@ -55,6 +59,13 @@ check_store() {
     tap_ok "$name: EdDSA signs" signs EDDSA 05
     tap_ok "$name: openssl verifies" \
         openssl pkeyutl -verify -pubin -inkey expect/ed.pub -rawin -in message -sigfile sig
+    if [ -f expect/since ]; then
+        tap_ok "$name: what was made since a user was removed" reads data since since
+        named_pin=alice:alice-pin
+        tap_ok "$name: a named user logs in and finds a key" says 'label: *aes' named
+        named_pin=bob:bobs-pin
+        tap_fails "$name: one who was removed does not" named
+    fi
     tap_ok "$name: a deleted key is not listed" silent gone old --list-objects
     tap_ok "$name: it is listed as deleted" says gone govern deleted
     tap_ok "$name: it comes back" govern recover label=gone
