@@ -181,6 +181,12 @@ static inline int64_t generation_now(const struct clock_reading *clock, const st
     return clock_judged(clock, g->policy.clock_strict, g->deleted_at, g->deleted_strict);
 }
 
+/* format.c */
+/* The format on disk: VS_NOT_FOUND, the store is empty; VS_E_VERSION. */
+VS_MUST_USE int format_read(struct vs_store *store, uint32_t *ret_version);
+/* Makes an empty store, or brings an older one to this build's format: VS_E_BUSY. */
+VS_MUST_USE int format_settle(struct vs_store *store);
+
 /* Reads a trusted record: VS_NOT_FOUND, VS_E_CORRUPT. */
 VS_MUST_USE int trusted_get(struct vs_store *store, struct kv_txn *txn, const struct key *key,
                             struct reader *ret_body);
