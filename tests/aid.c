@@ -105,6 +105,8 @@ static int spoil(const char *path, const char *seq)
     }
     if (status == VS_OK)
         status = kv_commit(txn);
+    if (store != NULL)
+        vs_store_close(store);
     if (status != VS_OK)
         fprintf(stderr, "%s: %s\n", path, vs_status_name(status));
     return status != VS_OK;

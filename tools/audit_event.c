@@ -227,14 +227,14 @@ static enum outcome ask_key(struct run *run, struct ask *ask)
     struct client *client = &run->client;
     const char *key = run_option(run, OPT_KEY);
     bool label = key != NULL && !is_unique_id(key);
+    bool pin = client->pin_file != NULL || (label && getenv("REPRIEVE_PIN") != NULL);
     enum outcome outcome = run_login_if_told(run);
 
     /* a label has to be looked up, and those of private keys take a login */
-    if (outcome == OUTCOME_OK && label && client->session == CK_INVALID_HANDLE) {
+    if (outcome == OUTCOME_OK && (label || pin) && client->session == CK_INVALID_HANDLE) {
         outcome = client_choose_vault(client);
         if (outcome == OUTCOME_OK)
-            outcome = client_login(client, getenv("REPRIEVE_PIN") != NULL ? ROLE_USER
-                                                                          : ROLE_PUBLIC, false);
+            outcome = client_login(client, pin ? ROLE_USER : ROLE_PUBLIC, false);
     }
     if (outcome != OUTCOME_OK || key == NULL)
         return outcome;

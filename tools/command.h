@@ -134,7 +134,7 @@ enum outcome run_usage(struct run *run, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 /* Logs in as --so or --user say, else as `otherwise`. */
 enum outcome run_login(struct run *run, enum client_role otherwise, bool read_write);
-/* For what needs no login, but may show more with one: when --so, --user or --pin-file say who. */
+/* For what needs no login, but may show more with one: when --so or --user say who. */
 enum outcome run_login_if_told(struct run *run);
 /* On a terminal, asks; --yes or no terminal is a yes: a script has decided already. */
 enum outcome run_confirm(struct run *run, const char *question);

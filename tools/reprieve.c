@@ -371,8 +371,7 @@ enum outcome run_login_if_told(struct run *run)
 {
     enum outcome outcome = OUTCOME_OK;
 
-    if (run_option(run, OPT_SO) == NULL && run_option(run, OPT_USER) == NULL &&
-        run_option(run, OPT_PIN_FILE) == NULL)
+    if (run_option(run, OPT_SO) == NULL && run_option(run, OPT_USER) == NULL)
         return OUTCOME_OK;
     outcome = client_choose_vault(&run->client);
     return outcome == OUTCOME_OK ? run_login(run, ROLE_USER, false) : outcome;
