@@ -6,7 +6,7 @@
 #include "purge.h"
 #include "store_internal.h"
 
-struct approval { char who[VS_ACTOR_MAX]; int64_t at; };
+struct approval { char who[VS_ACTOR_MAX]; int64_t at; uint8_t number[PRINCIPAL_NUMBER]; };
 struct approvals { struct approval list[VS_APPROVALS_MAX]; uint32_t n; };
 
 /* Where approvals are looked at, and when. */
@@ -26,6 +26,7 @@ static int approvals_get(const struct desk *desk, const struct key *key, struct 
 
         get_text(&r, approval->who, sizeof(approval->who));
         approval->at = (int64_t)get_u64(&r);
+        get_raw(&r, approval->number, sizeof(approval->number));
     }
     return reader_end(&r) ? VS_OK : VS_E_CORRUPT;
 }
@@ -40,6 +41,7 @@ static int approvals_put(struct commit_txn *txn, const struct key *key,
     for (uint32_t i = 0; i < approvals->n; i++) {
         put_text(&w, approvals->list[i].who);
         put_u64(&w, (uint64_t)approvals->list[i].at);
+        put_raw(&w, approvals->list[i].number, PRINCIPAL_NUMBER);
     }
     return trusted_put(txn, key, &w);
 }
@@ -64,7 +66,8 @@ static int approver_verbs(const struct desk *desk, const struct vs_header *heade
     if (!user_name_fits(approval->who))
         return VS_OK;             /* a role */
     status = principal_get(desk->store, desk->kv, header->generation, who, &p);
-    if (status == VS_NOT_FOUND || (status == VS_OK && p.created_at > approval->at))
+    if (status == VS_NOT_FOUND ||
+        (status == VS_OK && memcmp(p.number, approval->number, sizeof(p.number)) != 0))
         return VS_OK;
     VS_TRY(status);
     VS_TRY(grant_get(desk->store, desk->kv, header->generation, p.number, &header->id, &granted));
@@ -100,8 +103,19 @@ static int approvals_sift(const struct desk *desk, const struct vs_header *heade
     return VS_OK;
 }
 
+static struct approval approval_of(const struct vs_login *login, int64_t now)
+{
+    struct approval approval = {.at = now};
+    const char *name = login_name(login);
+
+    memcpy(approval.who, name, strnlen(name, VS_ACTOR_MAX - 1));
+    if (login != NULL)
+        memcpy(approval.number, login->number, sizeof(approval.number));
+    return approval;
+}
+
 int approval_add(struct commit_txn *txn, const struct vs_header *header,
-                 const struct vs_policy *policy, const char *principal,
+                 const struct vs_policy *policy, const struct vs_login *login,
                  struct vs_approvals *ret_approvals)
 {
     struct key key = key_approval(&header->id);
@@ -109,16 +123,38 @@ int approval_add(struct commit_txn *txn, const struct vs_header *header,
     struct approvals stored, fresh;
 
     VS_TRY(approvals_get(&desk, &key, &stored));
-    VS_TRY(approvals_sift(&desk, header, policy, principal, &stored, &fresh));
-    fresh.list[fresh.n].at = txn->clock.now;
-    memset(fresh.list[fresh.n].who, 0, sizeof(fresh.list[fresh.n].who));
-    memcpy(fresh.list[fresh.n].who, principal, strnlen(principal, VS_ACTOR_MAX - 1));
-    fresh.n++;
+    VS_TRY(approvals_sift(&desk, header, policy, login_name(login), &stored, &fresh));
+    fresh.list[fresh.n++] = approval_of(login, txn->clock.now);
     *ret_approvals = (struct vs_approvals){fresh.n, policy->purge_approvals,
                                            fresh.list[0].at + window_of(policy)};
     if (fresh.n >= policy->purge_approvals)
         return VS_OK;             /* the purge takes the record away */
     return approvals_put(txn, &key, &fresh);
+}
+
+int approvals_forget(struct commit_txn *txn)
+{
+    const struct key table = key_table(TABLE_APPROVAL);
+
+    for (;;) {
+        AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
+        struct kv_slice found, value;
+        struct key key;
+        int status;
+
+        VS_TRY(kv_cursor_open(txn->kv, &cursor));
+        status = kv_cursor_seek(cursor, table.b, table.len, &found, &value);
+        if (status == VS_END || (status == VS_OK && !key_has_prefix(&found, &table)))
+            return VS_OK;
+        VS_TRY(status);
+        if (found.len > sizeof(key.b))
+            return VS_E_CORRUPT;
+        memcpy(key.b, found.data, found.len);
+        key.len = found.len;
+        kv_cursor_close(cursor);
+        cursor = NULL;
+        VS_TRY(commit_delete(txn, &key));
+    }
 }
 
 /* ------------------------------------------------------------------ listing */

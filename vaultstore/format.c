@@ -1,6 +1,7 @@
 /* format.c: the store's format: a fresh store's, and the way from an older one. */
 #include "audit.h"
 #include "index.h"
+#include "purge.h"
 #include "store_internal.h"
 
 #define STORE_ID 16u
@@ -58,6 +59,12 @@ int format_read(struct vs_store *store, uint32_t *ret_version)
     return VS_OK;
 }
 
+static int to_3(struct commit_txn *txn)
+{
+    VS_TRY(index_relay(txn));
+    return approvals_forget(txn);
+}
+
 /*
  * From version `from` to the next one, each in a transaction of its own. Records are read as they
  * are, whatever their format, and the fields they lack have defaults: a step does what else is new.
@@ -69,7 +76,7 @@ static const struct migration {
     int (*step)(struct commit_txn *txn);
 } migrations[] = {
     {1, audit_index_all},
-    {2, index_relay},
+    {2, to_3},
 };
 
 static int migration_run(struct commit_txn *txn, void *ctx)

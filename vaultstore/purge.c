@@ -354,7 +354,7 @@ static int purge_approve(struct commit_txn *txn, struct purge *p, const struct v
                                       .operation = "KeyPurgeApprove", .id = p->id,
                                       .principal = login_name(p->login), .detail = detail};
 
-    VS_TRY(approval_add(txn, header, policy, login_name(p->login), &p->approvals));
+    VS_TRY(approval_add(txn, header, policy, p->login, &p->approvals));
     p->pending = p->approvals.n < p->approvals.wanted;
     snprintf(detail, sizeof(detail), "%u of %u", (unsigned)p->approvals.n,
              (unsigned)p->approvals.wanted);
