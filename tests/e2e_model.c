@@ -5,8 +5,9 @@
  * The clock is the test's; some processes are killed in the middle of a step, and then there is
  * the state before it or the one after.
  *
- * REPRIEVE_SEED repeats a sequence; REPRIEVE_LONG goes on for millions of steps. A sequence that
- * fails is made shorter, as long as it fails, and shown.
+ * REPRIEVE_SEED repeats a sequence (but for the moments at which a process is killed); REPRIEVE_LONG
+ * goes on for millions of steps, REPRIEVE_STORES=n for 5000 n. A sequence that fails is made shorter,
+ * as long as it fails, and shown.
  */
 #include <libgen.h>
 #include <setjmp.h>

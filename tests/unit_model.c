@@ -1,6 +1,7 @@
 /*
  * The model of the lifecycle, explored: every sequence of steps to a depth, in a world of two
- * generations and two objects in each, where days are short. In none of them is the promise
+ * generations and two objects in each, where days are short. A state is visited once; each subject
+ * has an alphabet of its own, and goes deeper than all steps together. In none of them is the promise
  * broken; and with any one rule taken away, it is.
  */
 #include <setjmp.h>

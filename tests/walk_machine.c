@@ -315,6 +315,9 @@ static void clock_back(int32_t now)
     w->model.store.strict = w->copy_strict + (same_boot ? now - w->copy_now : 0);
     w->model.store.now = w->model.true_now = now;
     w->model.uptime = w->model.store.strict;
+    for (unsigned i = 0; i < MODEL_GENERATIONS; i++)     /* what is owed by that clock */
+        w->model.store.generations[i].owed_protection =
+            w->model.copy.generations[i].owed_protection;
     w->boot_now = now;
     w->boot_gone = 0;
 }
