@@ -135,10 +135,6 @@ static bool object_moot(const struct model_step *step)
     const struct model_object *o = &live_model()->objects[step->object];
     bool deleted = o->state == MODEL_DELETED;
     bool live = o->state == MODEL_ACTIVE || o->state == MODEL_DISABLED;
-    /* Past its date and kept by a lock of the vault: what comes of it the unlocking decides. */
-    if (live_model()->lock != 0 && !o->hold && !live_model()->hold &&
-        model_object_past(&w->model.store, live_model(), o))
-        return true;
     switch (step->op) {
     case OP_CREATE:
         return !is_free(step->object);

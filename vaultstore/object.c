@@ -275,7 +275,8 @@ int change_run(struct commit_txn *txn, void *ctx)
     VS_TRY(object_load(txn->store, txn->kv, c->id, &record));
     if (record.header.generation != c->live.number)
         return VS_NOT_FOUND;
-    if (!c->live.hold && object_past_due(&record.header,
+    if (!generation_keeps(&c->live) &&
+        object_past_due(&record.header,
                         object_now(&txn->clock, &c->live.policy, &record.header)))
         return VS_NOT_FOUND;
     if (c->govern != NULL)            /* each part of it is judged in its step */

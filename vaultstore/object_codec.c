@@ -180,7 +180,7 @@ int object_visible(struct vs_store *store, struct kv_txn *txn, uint32_t generati
     if (!object_past_due(header, clock.now))
         return VS_OK;
     VS_TRY(generation_live(store, txn, header->vault, &live));
-    if (live.hold || live.lock != 0)     /* no sweep takes it, and so it is there */
+    if (generation_keeps(&live))     /* no sweep takes it, and so it is there */
         return VS_OK;
     return object_past_due(header, object_now(&clock, &live.policy, header)) ? VS_NOT_FOUND
                                                                              : VS_OK;

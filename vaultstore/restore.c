@@ -186,8 +186,8 @@ static int judge(struct restore *r, struct kv_txn *txn, const struct generation 
                                 ret_former->header.generation, &g);
         return status == VS_OK ? elsewhere(r->store, txn, clock, &g) : status;
     }
-    if (!live->hold && live->lock == 0 && object_past_due(&ret_former->header,
-                                       object_now(clock, &live->policy, &ret_former->header)))
+    if (!generation_keeps(live) &&
+        object_past_due(&ret_former->header, object_now(clock, &live->policy, &ret_former->header)))
         return VS_NOT_FOUND;
     *ret_exists = true;
     if (!r->ask->replace)

@@ -176,6 +176,12 @@ static inline int64_t object_now(const struct clock_reading *clock, const struct
     return clock_judged(clock, policy->clock_strict, header->deleted_at, header->deleted_strict);
 }
 
+/* By a hold or a lock of the vault: what is past its date stays, and can be seen. */
+static inline bool generation_keeps(const struct generation *g)
+{
+    return g->hold || g->lock != 0;
+}
+
 static inline int64_t generation_now(const struct clock_reading *clock, const struct generation *g)
 {
     return clock_judged(clock, g->policy.clock_strict, g->deleted_at, g->deleted_strict);

@@ -79,7 +79,7 @@ static int sweep_object(struct commit_txn *txn, const struct sweep_entry *entry,
     VS_TRY(status);
     VS_TRY(generation_live(txn->store, txn->kv, record.header.vault, &live));
     now = object_now(&txn->clock, &live.policy, &record.header);
-    if (live.hold || live.lock != 0)
+    if (generation_keeps(&live))
         return VS_OK;
     if (live.number != record.header.generation || record.header.state != VS_STATE_DELETED ||
         policy_allows(&live.policy, &record.header, 0, ACTION_PURGE, now) != VS_OK ||
