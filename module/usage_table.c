@@ -6,8 +6,9 @@
 #define CRYPT(op, cls, is_new, legacy, vb)                                                        \
     [OP_##op] = {OP_##op, CKF_##op, OBJ_##op, SECRET_OR(cls), CKR_KEY_HANDLE_INVALID,             \
                  CKR_KEY_TYPE_INCONSISTENT, CKR_KEY_SIZE_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED,   \
-                 CKR_KEY_FUNCTION_NOT_PERMITTED, legacy, is_new, VS_VERB_##vb, \
-                 .newest = OP_##op == OP_ENCRYPT || OP_##op == OP_SIGN || OP_##op == OP_SIGN_RECOVER}
+                 CKR_KEY_FUNCTION_NOT_PERMITTED, legacy, is_new, VS_VERB_##vb,   \
+                 .newest = OP_##op == OP_ENCRYPT || OP_##op == OP_SIGN ||                         \
+                           OP_##op == OP_SIGN_RECOVER}
 
 const struct usage_row USAGE[OP_KINDS] = {
     CRYPT(ENCRYPT, CKO_PUBLIC_KEY, true, false, ENCRYPT),
@@ -19,7 +20,7 @@ const struct usage_row USAGE[OP_KINDS] = {
     /* of a key: it tells of the value, as reading it does */
     [OP_DIGEST] = {OP_DIGEST, CKF_DIGEST, 0, {CKO_SECRET_KEY, CKO_SECRET_KEY},
                    CKR_KEY_HANDLE_INVALID, CKR_KEY_INDIGESTIBLE, CKR_KEY_SIZE_RANGE,
-                   CKR_KEY_INDIGESTIBLE, CKR_KEY_INDIGESTIBLE, false, true, VS_VERB_GET},
+                   CKR_KEY_INDIGESTIBLE, CKR_KEY_INDIGESTIBLE, false, true, VS_VERB_GET, false},
     CRYPT(DERIVE, CKO_PRIVATE_KEY, true, false, DERIVE),
     [OP_WRAP] = {OP_WRAP, CKF_WRAP, OBJ_WRAP, SECRET_OR(CKO_PUBLIC_KEY),
                  CKR_WRAPPING_KEY_HANDLE_INVALID, CKR_WRAPPING_KEY_TYPE_INCONSISTENT,
@@ -28,8 +29,8 @@ const struct usage_row USAGE[OP_KINDS] = {
     [OP_UNWRAP] = {OP_UNWRAP, CKF_UNWRAP, OBJ_UNWRAP, SECRET_OR(CKO_PRIVATE_KEY),
                    CKR_UNWRAPPING_KEY_HANDLE_INVALID, CKR_UNWRAPPING_KEY_TYPE_INCONSISTENT,
                    CKR_UNWRAPPING_KEY_SIZE_RANGE, CKR_KEY_FUNCTION_NOT_PERMITTED,
-                   CKR_KEY_FUNCTION_NOT_PERMITTED, true, false, VS_VERB_UNWRAP},
+                   CKR_KEY_FUNCTION_NOT_PERMITTED, true, false, VS_VERB_UNWRAP, false},
     [OP_WRAPPED] = {OP_WRAPPED, 0, OBJ_EXTRACTABLE, SECRET_OR(CKO_PRIVATE_KEY),
                     CKR_KEY_HANDLE_INVALID, CKR_KEY_NOT_WRAPPABLE, CKR_KEY_SIZE_RANGE,
-                    CKR_KEY_UNEXTRACTABLE, CKR_KEY_NOT_WRAPPABLE, false, true, VS_VERB_GET},
+                    CKR_KEY_UNEXTRACTABLE, CKR_KEY_NOT_WRAPPABLE, false, true, VS_VERB_GET, false},
 };

@@ -33,6 +33,10 @@ softhsm2       the module that tests and make bench compare with
 valgrind       runs the tests once more for memory errors
 xz-utils       packs the source archive
 '
+# for ./check --sanitize
+setup_list_variants='
+clang          compiles everything once more, for its warnings
+'
 
 setup_missing() {
     printf '%s' "$setup_list" | while read -r package why; do
