@@ -451,6 +451,9 @@ struct RPV_FUNCTION_LIST {
     /* Those that count: within the window, by who has the verb still. An array as ever. */
     CK_RV (*RPV_ListApprovals)(CK_SLOT_ID slotID, struct RPV_APPROVAL *pApprovals,
                                CK_ULONG *pulCount);
+    /* Could the policy be set now, by who may? As RPV_SetPolicy says it; changes nothing and needs no
+     * login. */
+    CK_RV (*RPV_CheckPolicy)(CK_SLOT_ID slotID, const struct RPV_POLICY *pPolicy);
 };
 
 #ifdef __cplusplus

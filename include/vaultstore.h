@@ -243,6 +243,9 @@ VS_MUST_USE int vs_vault_init(struct vs_store *store, uint32_t vault, const uint
 /* Needs an SO login. VS_POLICY for a value out of range or a one-way switch turned back. */
 VS_MUST_USE int vs_vault_set_policy(struct vs_store *store, struct vs_login *login,
                                     const struct vs_policy *policy);
+/* Could it be set now, by who may? VS_POLICY. Changes nothing and needs no login. */
+VS_MUST_USE int vs_vault_try_policy(struct vs_store *store, uint32_t vault,
+                                    const struct vs_policy *policy);
 
 struct vs_generation_info {
     uint32_t vault, generation;

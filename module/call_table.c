@@ -306,4 +306,5 @@ const struct call_row CALL_TABLE[CALL_COUNT] = {
     VENDOR(RPV_ListRotations),
     VENDOR(RPV_CheckStoreNotify),
     VENDOR(RPV_ListApprovals),
+    VENDOR(RPV_CheckPolicy),
 };

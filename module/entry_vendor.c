@@ -301,6 +301,27 @@ static CK_RV RPV_SetPolicy(CK_SESSION_HANDLE hSession, const struct RPV_POLICY *
     return call_end(&call, set_policy(call.session, pPolicy));
 }
 
+static CK_RV check_policy(CK_SLOT_ID id, const struct RPV_POLICY *policy)
+{
+    struct slot *slot = NULL;
+    struct vs_vault_info info;
+    bool initialized;
+    TRY(arguments_in(policy, 1));
+    TRY(slot_get(id, &slot));
+    TRY(slot_info(slot, &info, &initialized));
+    if (!initialized)
+        return trace_fail(CKR_TOKEN_NOT_RECOGNIZED, "the vault is not initialised");
+    struct vs_policy in = policy_in(policy);
+    return policy_status(vs_vault_try_policy(module_state()->store, (uint32_t)id, &in),
+                         &info.policy, &in);
+}
+
+static CK_RV RPV_CheckPolicy(CK_SLOT_ID slotID, const struct RPV_POLICY *pPolicy)
+{
+    CALL(RPV_CheckPolicy);
+    return call_end(&call, check_policy(slotID, pPolicy));
+}
+
 /* ------------------------------------------------------------------ generations */
 
 static CK_RV generations_fill(CK_SLOT_ID id, struct vs_generation_info *infos, size_t cap,

@@ -116,7 +116,10 @@ static void range_holds(const struct policy_row *row)
 {
     as_so();
     for (size_t i = 0; i < COUNT_OF(row->wrong) && row->range != NULL; i++) {
+        const struct RPV_POLICY wrong = policy_with(row, row->wrong[i]);
         refused(row, row->wrong[i], CKR_ARGUMENTS_BAD, row->name);
+        reason_has(row->range);
+        EXPECT(told(world.rpv->RPV_CheckPolicy(world.h.slot, &wrong)), CKR_ARGUMENTS_BAD);
         reason_has(row->range);
     }
     for (size_t i = 0; i < COUNT_OF(row->wrong) && row->range != NULL; i++) {
@@ -149,7 +152,8 @@ static int command_run(const char *arguments, char *ret_output, size_t size)
 static void dry_run_changes_nothing(const struct policy_row *row)
 {
     char arguments[200], output[4000], before[64];
-    struct RPV_POLICY policy = policy_get(), after;
+    struct RPV_POLICY policy = policy_get(), after = policy_with(row, row->on);
+    OK(world.rpv->RPV_CheckPolicy(world.h.slot, &after));
     snprintf(arguments, sizeof arguments, "policy set %s=%s --dry-run --json", row->name,
              row->on_text);
     if (command_run(arguments, output, sizeof output) != 0)

@@ -85,6 +85,7 @@ tap_ok 'policy, dry: says what would change' says 'would change in 1' \
 tap_ok 'policy, dry: from what to what' says 'retention_days  *30  *7$' \
     rpv policy set retention_days=7 --dry-run
 tap_ok 'policy, dry: nothing changed' says 'retention_days  *30' rpv policy show
+tap_ok 'policy, dry: what could not be is refused' status_of 1 policy set retention_days=3 --dry-run
 tap_ok 'policy changes' rpv policy set retention_days=40 pin_tries=20
 tap_ok 'policy has changed' says 'retention_days  *40' rpv policy show
 tap_ok 'policy is JSON' json_ok policy set retention_days=41 --dry-run

@@ -223,6 +223,9 @@ static enum outcome policy_set(struct run *run)
         outcome = policy_apply(run, &after);
     if (outcome == OUTCOME_OK)
         outcome = policy_possible(client, &before, &after);
+    if (outcome == OUTCOME_OK && dry_run)
+        outcome = client_check(client, "RPV_CheckPolicy",
+                               client->rpv->RPV_CheckPolicy(client->slot, &after));
     if (outcome == OUTCOME_OK && !dry_run)
         outcome = run_login(run, ROLE_SO, true);
     if (outcome == OUTCOME_OK && !dry_run)

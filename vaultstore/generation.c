@@ -12,6 +12,34 @@
 
 struct policy_set { const struct vs_login *login; const struct vs_policy *policy; };
 
+/* May the vault's policy become this one now? */
+static int policy_judge(const struct vs_store *store, const struct generation *live,
+                        const struct vs_policy *to, int64_t now)
+{
+    VS_TRY(policy_change(&live->policy, to, now));
+    return to->retention_days > store->retention_max &&
+                   to->retention_days != live->policy.retention_days
+               ? VS_POLICY
+               : VS_OK;
+}
+
+static int policy_try(struct vs_store *store, uint32_t vault, const struct vs_policy *policy)
+{
+    AUTO(kv_txn) struct kv_txn *txn = NULL;
+    struct generation live;
+    int64_t now = 0;
+
+    VS_TRY(kv_read(store->kv, &txn));
+    VS_TRY(generation_live(store, txn, vault, &live));
+    VS_TRY(store_clock(store, txn, &now));
+    return policy_judge(store, &live, policy, now);
+}
+
+int vs_vault_try_policy(struct vs_store *store, uint32_t vault, const struct vs_policy *policy)
+{
+    return store_result(store, __func__, policy_try(store, vault, policy));
+}
+
 static int policy_run(struct commit_txn *txn, void *ctx)
 {
     const struct policy_set *set = ctx;
@@ -27,10 +55,7 @@ static int policy_run(struct commit_txn *txn, void *ctx)
     VS_TRY(login_needs(txn->store, txn->kv, set->login, NULL, VS_VERB_POLICY));
     if (live.lock >= GENERATION_READ_ONLY)
         return VS_LOCKED;
-    VS_TRY(policy_change(&live.policy, p, txn->clock.now));
-    if (p->retention_days > txn->store->retention_max &&
-        p->retention_days != live.policy.retention_days)
-        return VS_POLICY;
+    VS_TRY(policy_judge(txn->store, &live, p, txn->clock.now));
     since = live.policy.purge_protection ? live.policy.protected_since : txn->clock.now;
     weaker = policy_weakens(&live.policy, p);
     live.policy = *p;
