@@ -596,6 +596,7 @@ struct vs_health {
     uint64_t head_seq, audit_seq;        /* the last event, as the head and the log have it */
     uint64_t audit_bad;          /* the first event that does not fit the chain; 0: none */
     uint64_t objects, unreadable, keyless;   /* not authentic; its slot is wiped or missing */
+    uint64_t astray;             /* sealed under a vault key that nobody has any more */
     uint64_t due;                /* past their date, and not yet swept */
     uint64_t pending;            /* purged, and their slot not yet overwritten */
     int64_t now, strict, wall;   /* the clocks */

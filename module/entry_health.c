@@ -43,11 +43,12 @@ static void check_head(struct checks *checks, const struct vs_health *health)
 
 static void check_objects(struct checks *checks, const struct vs_health *health)
 {
-    CK_ULONG verdict = health->unreadable ? RPV_VERDICT_BAD
+    CK_ULONG verdict = health->unreadable || health->astray ? RPV_VERDICT_BAD
                      : health->keyless ? RPV_VERDICT_WARNING : RPV_VERDICT_OK;
     check_add(checks, "objects", verdict, "%" PRIu64 ", of which %" PRIu64
-              " do not authenticate and %" PRIu64 " have lost their slot (purged since, where an "
-              "older copy was put back)", health->objects, health->unreadable, health->keyless);
+              " do not authenticate, %" PRIu64 " are under a lost vault key and %" PRIu64 " have lost "
+              "their slot (purged since, where an older copy was put back)", health->objects,
+              health->unreadable, health->astray, health->keyless);
 }
 
 static void check_clock(struct checks *checks, const struct vs_health *health)

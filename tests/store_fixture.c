@@ -268,3 +268,26 @@ void record_damage(struct fixture *f, const struct vs_id *id)
     assert_ok(kv_put(txn, key.b, key.len, copy, len));
     assert_ok(kv_commit(txn));
 }
+
+void record_keep(struct fixture *f, const struct key *key, struct kept *ret_kept)
+{
+    struct kv_txn *txn;
+    struct kv_slice value;
+
+    assert_ok(kv_read(f->store->kv, &txn));
+    assert_ok(kv_get(txn, key->b, key->len, &value));
+    assert_true(value.len <= sizeof(ret_kept->value));
+    ret_kept->key = *key;
+    memcpy(ret_kept->value, value.data, value.len);
+    ret_kept->len = value.len;
+    kv_abort(txn);
+}
+
+void record_put_back(struct fixture *f, const struct kept *kept)
+{
+    struct kv_txn *txn;
+
+    assert_ok(kv_write(f->store->kv, &txn));
+    assert_ok(kv_put(txn, kept->key.b, kept->key.len, kept->value, kept->len));
+    assert_ok(kv_commit(txn));
+}

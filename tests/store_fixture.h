@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "vaultstore.h"
+#include "vaultstore/schema.h"
 
 #define DAY 86400
 #define SO_PIN "so-pin-1234"
@@ -57,6 +57,10 @@ void audit_expect_whole(struct fixture *f);
 bool slot_wiped(struct fixture *f, const struct vs_id *id);
 /* Changes a byte of its record; once more, and it is as it was. */
 void record_damage(struct fixture *f, const struct vs_id *id);
+/* A record as it lies in the database, taken and put back. */
+struct kept { struct key key; uint8_t value[2048]; size_t len; };
+void record_keep(struct fixture *f, const struct key *key, struct kept *ret_kept);
+void record_put_back(struct fixture *f, const struct kept *kept);
 #define assert_ok(status) assert_string_equal(vs_status_name(status), "ok")
 #define assert_status(status, expected)                                                            \
     assert_string_equal(vs_status_name(status), vs_status_name(expected))

@@ -19,32 +19,6 @@
 #define PIN "alice-pin-1"
 #define BYTES(text) (const uint8_t *)(text), strlen(text)
 
-/* A record as it lies in the database. */
-struct kept { struct key key; uint8_t value[2048]; size_t len; };
-
-static void record_keep(struct fixture *f, const struct key *key, struct kept *ret_kept)
-{
-    struct kv_txn *txn;
-    struct kv_slice value;
-
-    assert_ok(kv_read(f->store->kv, &txn));
-    assert_ok(kv_get(txn, key->b, key->len, &value));
-    assert_true(value.len <= sizeof(ret_kept->value));
-    ret_kept->key = *key;
-    memcpy(ret_kept->value, value.data, value.len);
-    ret_kept->len = value.len;
-    kv_abort(txn);
-}
-
-static void record_put_back(struct fixture *f, const struct kept *kept)
-{
-    struct kv_txn *txn;
-
-    assert_ok(kv_write(f->store->kv, &txn));
-    assert_ok(kv_put(txn, kept->key.b, kept->key.len, kept->value, kept->len));
-    assert_ok(kv_commit(txn));
-}
-
 /* All that there is of alice and her time, and an object of each fate. */
 struct past {
     struct vs_login *login;

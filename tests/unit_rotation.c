@@ -47,6 +47,27 @@ static void test_remove_rotates(void **state)
     audit_expect_whole(f);
 }
 
+/* doctor looks for what would be the worst: an object under a vault key that is gone. */
+static void test_astray(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id ids[OBJECTS];
+    struct vs_health health;
+    struct key key;
+    struct kept kept;
+
+    objects_make(f, ids);
+    key = key_object(&ids[1]);
+    record_keep(f, &key, &kept);
+    vs_logout(user_make(f, "alice"));
+    assert_ok(vs_user_remove(f->store, f->so, "alice"));
+    assert_ok(vs_store_health(f->store, &health));
+    assert_int_equal(health.astray, 0);
+    record_put_back(f, &kept);
+    assert_ok(vs_store_health(f->store, &health));
+    assert_int_equal(health.astray, 1);
+}
+
 /* Again and again; PINs change and are set in between. */
 static void test_many(void **state)
 {
@@ -241,6 +262,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_killed, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_remove_rotates, rotation_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_astray, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_many, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_login_of_former_pin, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_interrupted, rotation_vault, fixture_done),

@@ -32,12 +32,29 @@ static int look_tell(void *ctx)
     return looking->stopped ? VS_END : VS_OK;
 }
 
+/* Is the vault key that it is sealed under still one that a login has? */
+static int look_key(struct vs_store *store, struct kv_txn *txn, const struct vs_header *header,
+                    bool *ret_there)
+{
+    struct generation g;
+    const struct rotation *rotation = &g.rotation;
+
+    *ret_there = true;
+    if (!header->is_private)
+        return VS_OK;
+    VS_TRY(generation_get(store, txn, header->vault, header->generation, &g));
+    *ret_there = header->epoch == rotation->epoch ||
+                 (rotation->resealing && header->epoch == rotation->former_epoch);
+    return VS_OK;
+}
+
 static int look_object(struct vs_store *store, struct kv_txn *txn, const struct kv_slice *key,
                        struct vs_health *health)
 {
     AUTO(secret_key) struct secret_key secret;
     struct object_record record;
     struct vs_id id;
+    bool there = true;
     int status;
 
     if (key->len != 1 + sizeof(id.b))
@@ -55,6 +72,11 @@ static int look_object(struct vs_store *store, struct kv_txn *txn, const struct 
         health->keyless++;
     else
         VS_TRY(status);
+    status = look_key(store, txn, &record.header, &there);
+    if (status == VS_NOT_FOUND || status == VS_E_CORRUPT)
+        return VS_OK;             /* what befell its generation is told elsewhere */
+    VS_TRY(status);
+    health->astray += there ? 0 : 1;
     return VS_OK;
 }
 
