@@ -330,11 +330,12 @@ void handle_replace(struct handle_table *table, CK_OBJECT_HANDLE handle, struct 
         return;
     }
     struct object *former = entry->object;
+    bool same_key = atomic_load(&former->key) == atomic_load(&object->key);
     object->handle = handle;
     entry->object = object;
-    entry_unlock(entry);
+    entry_unlock(entry);         /* from here on another one may replace the object, and free it */
     atomic_store(&former->superseded, true);
-    if (atomic_load(&former->key) != atomic_load(&object->key))
+    if (!same_key)
         key_retire(table, former);
     object_unref(former);
 }
