@@ -123,10 +123,12 @@ int object_terms_each(const uint8_t *attrs, size_t attrs_len, vs_terms_then *the
     struct secret joined = {.data = NULL};
     struct vs_term terms[VS_INDEX_MAX];
     size_t n = 0;
-    int status = VS_E_CORRUPT;
-    if (object_decode(attrs, attrs_len, &set) == CKR_OK
-        && object_terms(set, &joined, terms, &n) == CKR_OK)
-        status = then(ctx, terms, n);
+    CK_RV rv = object_decode(attrs, attrs_len, &set);
+    if (rv == CKR_OK)
+        rv = object_terms(set, &joined, terms, &n);
+    int status = rv == CKR_OK           ? then(ctx, terms, n)
+               : rv == CKR_HOST_MEMORY ? VS_E_NOMEM
+                                       : VS_E_CORRUPT;
     secret_done(&joined);
     attr_set_free(set);
     return status;

@@ -17,7 +17,7 @@ static int approvals_get(const struct desk *desk, const struct key *key, struct 
     struct reader r;
     int status = trusted_get(desk->store, desk->kv, key, &r);
 
-    ret->n = 0;
+    memset(ret, 0, sizeof(*ret));
     if (status == VS_NOT_FOUND)
         return VS_OK;
     VS_TRY(status);
@@ -188,7 +188,7 @@ static int list_object(const struct desk *desk, const struct vs_id *id,
     struct approvals stored, counting;
     int status = object_load(desk->store, desk->kv, id, &record);
 
-    if (status == VS_NOT_FOUND)
+    if (status == VS_NOT_FOUND || status == VS_E_CORRUPT)
         return VS_OK;
     VS_TRY(status);
     if (record.header.vault != list->vault || record.header.generation != list->live.number ||

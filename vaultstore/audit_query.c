@@ -358,8 +358,8 @@ static int due_list(struct vs_store *store, int64_t until, struct vs_due *ret_du
         struct vs_due due = {.held = false};
 
         status = due_add(store, txn, &key, &due);
-        if (status < 0)
-            return status;
+        if (status < 0 && status != VS_E_CORRUPT)
+            return status;        /* what is damaged is not purged */
         if (status == VS_OK)
             ret_due[n++] = due;
         status = kv_cursor_next(cursor, &key, &value);

@@ -291,7 +291,7 @@ static int backup_write(struct backup *b)
     struct vs_blob_info info;
 
     VS_TRY(backup_info(b, &info));
-    VS_TRY(backup_own_read(b->store, b->txn, b->login, &b->live, &own));
+    VS_TRY(backup_own_read(b->store, b->txn, b->login, &b->live, b->ask->n_keys == 0, &own));
     VS_TRY(blob_begin(&b->blob, b->store, b->ask->fd, &own, &info, b->ask->keys, b->ask->n_keys));
     VS_TRY(write_generation(b));
     if (b->ask->n_ids == 0)
@@ -318,13 +318,17 @@ static int mark_one(struct commit_txn *txn, const struct backup *b, const struct
     VS_TRY(status);
     record.header.backed_up = true;
     record.header.version++;
-    return object_rewrite(txn, b->login, &record);
+    status = object_rewrite(txn, b->login, &record);
+    return status == VS_NOT_FOUND ? VS_OK : status;   /* its slot was wiped meanwhile */
 }
 
 static int marks_run(struct commit_txn *txn, void *ctx)
 {
     const struct marks *marks = ctx;
+    const struct backup *b = marks->b;
+    struct generation live;
 
+    VS_TRY(generation_enter(txn->store, txn->kv, b->live.vault, b->login, &live));
     for (size_t i = marks->from; i < marks->b->ids.n && i < marks->from + MARK_BATCH; i++)
         VS_TRY(mark_one(txn, marks->b, &marks->b->ids.ids[i]));
     return VS_OK;

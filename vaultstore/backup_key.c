@@ -37,12 +37,13 @@ static int reader_add(const struct generation *g, struct who who, const struct p
 }
 
 int backup_own_read(struct vs_store *store, struct kv_txn *txn, const struct vs_login *login,
-                    const struct generation *g, struct backup_own *ret_own)
+                    const struct generation *g, bool with_readers, struct backup_own *ret_own)
 {
     AUTO(backup_own) struct backup_own own = {.n = 0};
 
     VS_TRY(backup_key(store, login, g->rotation.epoch, &own.key));
-    VS_TRY(principals_each(store, txn, g, reader_add, &own));
+    if (with_readers)
+        VS_TRY(principals_each(store, txn, g, reader_add, &own));
     *ret_own = own;
     return VS_OK;
 }

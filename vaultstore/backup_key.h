@@ -23,7 +23,7 @@ struct backup_own {
 };
 VS_MUST_USE int backup_own_read(struct vs_store *store, struct kv_txn *txn,
                                 const struct vs_login *login, const struct generation *generation,
-                                struct backup_own *ret_own);
+                                bool with_readers, struct backup_own *ret_own);
 static inline void backup_own_auto(struct backup_own *own) { explicit_bzero(own, sizeof(*own)); }
 
 /* Within a rotation: keeps the key of the epoch that ends, under that of the next one. */

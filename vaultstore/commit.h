@@ -50,7 +50,6 @@ struct commit_queue {
     pthread_mutex_t lock;
     struct commit_request *head, *tail;
     bool leading;
-    size_t last_batch;          /* how many the last commit carried */
 };
 
 void commit_queue_init(struct commit_queue *queue);

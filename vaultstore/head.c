@@ -106,9 +106,12 @@ int head_read(struct vs_store *store, struct log_mark *ret_mark)
 
     if (store->head.fd < 0)
         return VS_NOT_FOUND;
+    /* the threads of a process share the lock of the file */
+    pthread_mutex_lock(&store->head.lock);
     file_lock(&store->head, LOCK_SH);
     status = mark_read(store, ret_mark);
     file_lock(&store->head, LOCK_UN);
+    pthread_mutex_unlock(&store->head.lock);
     return status;
 }
 

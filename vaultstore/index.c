@@ -71,11 +71,15 @@ int index_tags_make(struct vs_store *store, const struct vs_login *login, bool i
                     uint64_t epoch, const struct vs_term *terms, size_t n_terms,
                     struct index_tags *ret_tags)
 {
+    struct index_tags made;
     struct tag_keys keys;
 
+    memset(&made, 0, sizeof(made));
     VS_TRY(tag_keys(store, login, is_private, epoch, &keys));
-    ret_tags->epoch = is_private ? epoch : 0;
-    return tags_make(store, &keys, terms, n_terms, ret_tags);
+    VS_TRY(tags_make(store, &keys, terms, n_terms, &made));
+    made.epoch = is_private ? epoch : 0;
+    *ret_tags = made;
+    return VS_OK;
 }
 
 int index_tags_renew(struct vs_store *store, const struct vs_login *login, bool is_private,
@@ -104,18 +108,22 @@ int index_tags_retag(struct vs_store *store, const struct vs_login *login, bool 
                      uint64_t epoch, const uint8_t *attrs, size_t attrs_len,
                      struct index_tags *tags)
 {
-    struct retag retag = {.store = store, .tags = tags};
+    struct index_tags made = *tags;
+    struct retag retag = {.store = store, .tags = &made};
     struct tag_keys before;
 
     if (!is_private || tags->epoch == epoch)
         return VS_OK;
     VS_TRY(tag_keys(store, login, true, tags->epoch, &before));
     VS_TRY(tag_keys(store, login, true, epoch, &retag.keys));
-    tags->epoch = epoch;
-    if (seal_equal(before.key, retag.keys.key, SEAL_KEY))
-        return VS_OK;
-    return store->terms != NULL ? store->terms(attrs, attrs_len, retag_then, &retag)
-                                : VS_E_CORRUPT;
+    made.epoch = epoch;
+    if (!seal_equal(before.key, retag.keys.key, SEAL_KEY)) {
+        if (store->terms == NULL)
+            return VS_E_CORRUPT;
+        VS_TRY(store->terms(attrs, attrs_len, retag_then, &retag));
+    }
+    *tags = made;                 /* only now: a change that failed is run again */
+    return VS_OK;
 }
 
 bool index_tags_same(const struct index_tags *a, const struct index_tags *b)

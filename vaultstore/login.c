@@ -149,8 +149,12 @@ static int try_settle(struct commit_txn *txn, void *ctx)
     struct principal now;
 
     VS_TRY(principal_get(txn->store, txn->kv, t->number, t->who, &now));
-    if (t->rehashed && now.epoch == t->principal.epoch)
+    if (t->rehashed && now.epoch == t->principal.epoch) {
+        const uint32_t verbs = now.verbs;   /* which may have been changed meanwhile */
+
         now = t->principal;
+        now.verbs = verbs;
+    }
     now.tries = 0;
     return principal_put(txn, t->number, t->who, &now);
 }

@@ -129,7 +129,10 @@ int principals_each(struct vs_store *store, struct kv_txn *txn, const struct gen
         who = who_of(&prefix, &key, name, &from);
         kv_cursor_close(cursor);
         cursor = NULL;               /* `each` may put */
-        VS_TRY(principal_get(store, txn, g->number, who, &p));
+        status = principal_get(store, txn, g->number, who, &p);
+        if (status == VS_E_CORRUPT)
+            continue;                /* traced; nobody logs in by it, and nothing is sealed to it */
+        VS_TRY(status);
         VS_TRY(each(g, who, &p, ctx));
     }
 }
@@ -279,6 +282,32 @@ int grant_get(struct vs_store *store, struct kv_txn *txn, uint32_t generation,
     VS_TRY(status);
     *ret_verbs = get_u32(&r);
     return reader_end(&r) ? VS_OK : VS_E_CORRUPT;
+}
+
+int grants_all(struct vs_store *store, struct kv_txn *txn, uint32_t generation,
+               const uint8_t number[PRINCIPAL_NUMBER], uint32_t *ret_verbs)
+{
+    AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
+    struct key prefix = key_grants(generation, number);
+    struct kv_slice key, value;
+    uint32_t all = 0;
+    int status;
+
+    VS_TRY(kv_cursor_open(txn, &cursor));
+    status = kv_cursor_seek(cursor, prefix.b, prefix.len, &key, &value);
+    while (status == VS_OK && key_has_prefix(&key, &prefix)) {
+        struct key place = {.len = key.len};
+        struct reader r;
+
+        if (key.len > sizeof(place.b))
+            return VS_E_CORRUPT;
+        memcpy(place.b, key.data, key.len);
+        VS_TRY(schema_open(store->sealer, store->keys->mac, &place, &value, &r));
+        all |= get_u32(&r);
+        status = kv_cursor_next(cursor, &key, &value);
+    }
+    *ret_verbs = all;
+    return status == VS_OK || status == VS_END ? VS_OK : status;
 }
 
 struct who login_who(const struct vs_login *login)

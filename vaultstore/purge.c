@@ -190,7 +190,7 @@ static int objects_drop(struct commit_txn *txn, void *ctx)
     const struct object_batch *batch = ctx;
 
     for (size_t i = 0; i < batch->n; i++) {
-        struct key key = key_object(&batch->ids[i]);
+        struct key key = key_object(&batch->ids[i]), approvals = key_approval(&batch->ids[i]);
         struct object_record record;
         int status = object_load(txn->store, txn->kv, &batch->ids[i], &record);
 
@@ -201,6 +201,7 @@ static int objects_drop(struct commit_txn *txn, void *ctx)
         if (status != VS_NOT_FOUND && status != VS_E_CORRUPT)
             VS_TRY(status);
         VS_TRY(commit_discard(txn, &key));
+        VS_TRY(commit_discard(txn, &approvals));
         if (batch->restored != NULL)
             VS_TRY(restored_drop(txn, batch->restored, &batch->ids[i]));
     }

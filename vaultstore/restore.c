@@ -235,7 +235,10 @@ static int item_look(struct restore *r, struct item *item, struct former *former
     if (item->status != VS_OK || !item->exists)
         return VS_OK;
     item->former = record.header.version;
-    return object_open(r->store, r->login, &record, &former->attrs, &former->len);
+    item->status = object_open(r->store, r->login, &record, &former->attrs, &former->len);
+    if (item->status == VS_NOT_FOUND)
+        return VS_OK;             /* its slot is wiped: it was purged, whatever the record says */
+    return item->status;
 }
 
 /* The caller's word on the attributes, and its terms. */

@@ -141,8 +141,9 @@ static int user_lock(struct user_record *user, const struct generation *live)
     return VS_OK;
 }
 
+/* Those of the number that it had go to the one that it gets. */
 static int grants_put(struct commit_txn *txn, const struct people *people, uint32_t generation,
-                      const uint8_t number[PRINCIPAL_NUMBER])
+                      const uint8_t had[PRINCIPAL_NUMBER], const uint8_t number[PRINCIPAL_NUMBER])
 {
     for (size_t i = 0; i < people->n_grants; i++) {
         const struct grant_record *grant = &people->grants[i];
@@ -150,13 +151,25 @@ static int grants_put(struct commit_txn *txn, const struct people *people, uint3
         uint8_t body[4];
         struct writer w;
 
-        if (memcmp(grant->number, number, PRINCIPAL_NUMBER) != 0)
+        if (memcmp(grant->number, had, PRINCIPAL_NUMBER) != 0)
             continue;
         writer_init(&w, body, sizeof(body));
         put_u32(&w, grant->verbs);
         VS_TRY(trusted_put(txn, &key, &w));
     }
     return VS_OK;
+}
+
+/* In general, and by its grants. */
+static uint32_t user_verbs(const struct user_put *put)
+{
+    uint32_t verbs = u32_at(put->user->body + AT_VERBS);
+
+    for (size_t i = 0; i < put->people->n_grants; i++)
+        if (memcmp(put->people->grants[i].number, put->user->body + AT_NUMBER,
+                   PRINCIPAL_NUMBER) == 0)
+            verbs |= put->people->grants[i].verbs;
+    return verbs;
 }
 
 static int user_enter(struct commit_txn *txn, const struct user_put *put,
@@ -170,8 +183,7 @@ static int user_enter(struct commit_txn *txn, const struct user_put *put,
         return VS_DENIED;
     if (ret_live->lock >= GENERATION_READ_ONLY)
         return VS_LOCKED;
-    return put->login->role != VS_ROLE_SO && (u32_at(put->user->body + AT_VERBS) & ~verbs) != 0
-               ? VS_DENIED : VS_OK;
+    return put->login->role != VS_ROLE_SO && (user_verbs(put) & ~verbs) != 0 ? VS_DENIED : VS_OK;
 }
 
 static int user_put(struct commit_txn *txn, void *ctx)
@@ -194,10 +206,13 @@ static int user_put(struct commit_txn *txn, void *ctx)
     if (status != VS_NOT_FOUND)
         return status;            /* there is one of that name: it stays as it is */
     VS_TRY(user_lock(&user, &live));
+    /* another principal than the one who was removed, whose logins and approvals are void */
+    VS_TRY(seal_random(txn->store->sealer, user.body + AT_NUMBER, PRINCIPAL_NUMBER));
     writer_init(&w, user.body, sizeof(user.body));
     w.len = user.body_len;
     VS_TRY(trusted_put(txn, &key, &w));
-    VS_TRY(grants_put(txn, put->people, live.number, user.body + AT_NUMBER));
+    VS_TRY(grants_put(txn, put->people, live.number, put->user->body + AT_NUMBER,
+                      user.body + AT_NUMBER));
     put->put = true;
     snprintf(detail, sizeof(detail), "%s restored, without a PIN", user.name);
     entry.generation = live.number;

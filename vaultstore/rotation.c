@@ -154,7 +154,7 @@ int login_vault_key(struct vs_store *store, struct kv_txn *txn, const struct vs_
     struct principal p;
     int status = principal_get(store, txn, g->number, login_who(login), &p);
 
-    if (status == VS_NOT_FOUND || (status == VS_OK && !login->has_pair))
+    if (status == VS_NOT_FOUND || (status == VS_OK && (!login->has_pair || !p.has_pair)))
         return VS_REVOKED;
     VS_TRY(status);
     status = principal_box_open(store, g, login_who(login), &p, login->private_key,
@@ -316,7 +316,8 @@ static int reseal_one(struct commit_txn *txn, const struct reseal *r, const stru
     if (!record.header.is_private || record.header.generation != g->number ||
         record.header.epoch == g->rotation.epoch)
         return VS_OK;
-    return object_rewrite(txn, r->login, &record);
+    status = object_rewrite(txn, r->login, &record);
+    return status == VS_NOT_FOUND ? VS_OK : status;   /* its slot is wiped: nothing opens it */
 }
 
 /* Past the ids just done, or in the next part. */

@@ -376,8 +376,9 @@ static struct vs_store *store_new(const struct vs_options *options)
 }
 
 /* A disk that ran full when the store was made can leave half of LMDB's first two pages: nothing is
- * in it, and LMDB would not open it. A store that ever had something has its mark. */
-static int data_unfinished(const struct vs_store *store, const char *data, const char *configured)
+ * in it, and LMDB would not open it. A store that ever had something has its mark, or its slots. */
+static int data_unfinished(const struct vs_store *store, const char *data, const char *slots,
+                           const char *configured)
 {
     char key[PATH_MAX], head[PATH_MAX];
     struct stat st;
@@ -389,9 +390,17 @@ static int data_unfinished(const struct vs_store *store, const char *data, const
     VS_TRY(configured != NULL ? path_join(configured, "", key)
                               : path_join(store->path, "/host.key", key));
     VS_TRY(head_path(key, head, sizeof(head)));
-    if (access(head, F_OK) == 0)
+    if (access(head, F_OK) == 0 || (stat(slots, &st) == 0 && st.st_size > 0))
         return VS_OK;
     return truncate(data, 0) == 0 ? VS_OK : file_fault(store, "truncate", data);
+}
+
+/* What a crash left of purges. A damaged record among it must not shut out all others. */
+static int purge_left(struct vs_store *store)
+{
+    int status = store_result(store, __func__, purge_finish(store));
+
+    return status == VS_E_CORRUPT ? VS_OK : status;
 }
 
 static int store_open_files(struct vs_store *store, const struct vs_options *options)
@@ -410,7 +419,7 @@ static int store_open_files(struct vs_store *store, const struct vs_options *opt
     VS_TRY(seal_random(store->sealer, &store->correlation, sizeof(store->correlation)));
     VS_TRY(host_key_load(store, options->host_key_path));
     fresh = access(data, F_OK) != 0;
-    VS_TRY(data_unfinished(store, data, options->host_key_path));
+    VS_TRY(data_unfinished(store, data, slots, options->host_key_path));
     VS_TRY(kv_open(store->path, options->map_size != 0 ? options->map_size : MAP_SIZE_DEFAULT,
                    &store->kv));
     VS_TRY(keyslots_open(slots, store->sealer, &store->slots));
@@ -418,7 +427,7 @@ static int store_open_files(struct vs_store *store, const struct vs_options *opt
         VS_TRY(files_seal_modes(store));
     VS_TRY(head_begin(store, options->host_key_path));
     VS_TRY(format_settle(store));
-    return atomic_load(&store->head.protects) ? VS_OK : purge_finish(store);
+    return atomic_load(&store->head.protects) ? VS_OK : purge_left(store);
 }
 
 int vs_store_open(const struct vs_options *options, struct vs_store **ret_store)

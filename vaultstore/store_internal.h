@@ -344,6 +344,9 @@ VS_MUST_USE int principals_each(struct vs_store *store, struct kv_txn *txn,
 VS_MUST_USE int grant_get(struct vs_store *store, struct kv_txn *txn, uint32_t generation,
                           const uint8_t number[PRINCIPAL_NUMBER], const struct vs_id *id,
                           uint32_t *ret_verbs);
+/* All verbs granted to that principal on any object. */
+VS_MUST_USE int grants_all(struct vs_store *store, struct kv_txn *txn, uint32_t generation,
+                           const uint8_t number[PRINCIPAL_NUMBER], uint32_t *ret_verbs);
 /* Counts a try, checks the PIN, gives the try back. No lock may be held. */
 VS_MUST_USE int pin_check(struct vs_store *store, uint32_t vault, uint32_t generation,
                           enum vs_role role, const uint8_t *pin, size_t pin_len,

@@ -77,7 +77,10 @@ static int sweep_object(struct commit_txn *txn, const struct sweep_entry *entry,
     if (status == VS_E_CORRUPT)
         return VS_OK;             /* traced; nothing is purged on such a record's word */
     VS_TRY(status);
-    VS_TRY(generation_live(txn->store, txn->kv, record.header.vault, &live));
+    status = generation_live(txn->store, txn->kv, record.header.vault, &live);
+    if (status == VS_E_CORRUPT)
+        return VS_OK;             /* nor on such a vault's: the others go on */
+    VS_TRY(status);
     now = object_now(&txn->clock, &live.policy, &record.header);
     if (generation_keeps(&live))
         return VS_OK;
@@ -106,6 +109,8 @@ static int sweep_generation(struct commit_txn *txn, const struct sweep_entry *en
     status = generation_get(txn->store, txn->kv, vault, get_u32(&r), &g);
     if (status == VS_NOT_FOUND)
         return commit_discard(txn, &entry->key);
+    if (status == VS_E_CORRUPT)
+        return VS_OK;
     VS_TRY(status);
     if (g.lock != 0 || g.state != GENERATION_DELETED)
         return VS_OK;

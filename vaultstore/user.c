@@ -53,7 +53,7 @@ static int may_give(struct vs_store *store, struct kv_txn *txn, const struct vs_
 
 static int user_enter(struct commit_txn *txn, struct user_change *c)
 {
-    uint32_t give = 0;
+    uint32_t give = 0, granted = 0;
     int status;
 
     VS_TRY(generation_enter(txn->store, txn->kv, c->login->vault, c->login, &c->live));
@@ -65,7 +65,9 @@ static int user_enter(struct commit_txn *txn, struct user_change *c)
         VS_TRY(status == VS_OK ? VS_WRONG_STATE : status == VS_NOT_FOUND ? VS_OK : status);
     else
         VS_TRY(status);
-    return ((c->verbs | c->principal.verbs) & ~give) != 0 ? VS_DENIED : VS_OK;
+    if (!c->fresh)
+        VS_TRY(grants_all(txn->store, txn->kv, c->live.number, c->principal.number, &granted));
+    return ((c->verbs | c->principal.verbs | granted) & ~give) != 0 ? VS_DENIED : VS_OK;
 }
 
 static int user_run(struct commit_txn *txn, void *ctx)
