@@ -12,6 +12,8 @@
 #include "session.h"
 
 #define IDLE_MS 10000u
+#define RETRY_MS 10000u
+#define TICK_MS 10u                  /* the coarse clock may be that late */
 #define EXIT_WAIT_MS 1000u
 #define STACK (1u << 20)
 
@@ -23,26 +25,34 @@ static struct timespec time_of_ms(uint64_t ms)
 
 /* ------------------------------------------------------------------ the end of the process */
 
-/* OpenSSL calls this before it takes anything down; a write that has begun is let finish, within
- * reason: another process may hold the store's lock and stand still. */
+/* No write is begun any more; one that has begun is let finish, within reason: another process may
+ * hold the store's lock and stand still. It is waited for once. False: it goes on. */
+static bool write_over(struct flusher *flusher)
+{
+    unsigned wait_ms = atomic_exchange(&flusher->gone, true) ? 0 : EXIT_WAIT_MS;
+    while (pthread_mutex_trylock(&flusher->busy) != 0) {
+        if (wait_ms-- == 0)
+            return false;
+        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
+    pthread_mutex_unlock(&flusher->busy);
+    return true;
+}
+
+/* OpenSSL calls this before it takes anything down. */
 static void openssl_goes(void)
 {
     struct module_state *state = module_state();
-    if (!state)
-        return;
-    for (unsigned ms = 0; pthread_mutex_trylock(&state->flusher.busy) != 0; ms++) {
-        if (ms == EXIT_WAIT_MS)
-            return;
-        nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
-    }
-    state->flusher.gone = true;
-    pthread_mutex_unlock(&state->flusher.busy);
+    if (state)
+        (void)write_over(&state->flusher);
 }
 
 static bool exit_watched(void)
 {
     static _Atomic bool watched;   /* a child inherits OpenSSL's list along with this */
-    return atomic_exchange(&watched, true) || OPENSSL_atexit(openssl_goes) == 1;
+    if (!atomic_load(&watched) && OPENSSL_atexit(openssl_goes) == 1)
+        atomic_store(&watched, true);
+    return atomic_load(&watched);
 }
 
 /* ------------------------------------------------------------------ the thread */
@@ -52,7 +62,7 @@ static uint64_t flusher_write(struct flusher *flusher)
 {
     uint64_t next = 0;
     pthread_mutex_lock(&flusher->busy);
-    if (!flusher->gone)
+    if (!atomic_load(&flusher->gone))
         next = session_flush_uses();
     pthread_mutex_unlock(&flusher->busy);
     return next;
@@ -68,7 +78,7 @@ static void due_earlier(struct flusher *flusher, uint64_t due)
 static bool flusher_wait(struct flusher *flusher)
 {
     bool idle = flusher->due == 0;
-    struct timespec until = time_of_ms(idle ? use_now_ms() + IDLE_MS : flusher->due);
+    struct timespec until = time_of_ms(idle ? use_now_ms() + IDLE_MS : flusher->due + TICK_MS);
     int rc = pthread_cond_timedwait(&flusher->wake, &flusher->lock, &until);
     return !(idle && rc == ETIMEDOUT && flusher->due == 0);
 }
@@ -115,7 +125,7 @@ static void thread_start(struct flusher *flusher)
     if (flusher->joinable)
         pthread_join(flusher->thread, NULL);
     flusher->joinable = flusher->running = thread_make(flusher);
-    flusher->forbidden = !flusher->running;
+    flusher->retry_after = flusher->running ? 0 : use_now_ms() + RETRY_MS;
 }
 
 /* ------------------------------------------------------------------ its owner */
@@ -137,15 +147,16 @@ void flusher_want(struct flusher *flusher, uint64_t due)
     pthread_mutex_lock(&flusher->lock);
     if (!flusher->forbidden && !flusher->stop) {
         due_earlier(flusher, due);
-        if (!flusher->running)
-            thread_start(flusher);
-        else
+        if (flusher->running)
             pthread_cond_signal(&flusher->wake);
+        else if (use_now_ms() >= flusher->retry_after)
+            thread_start(flusher);
     }
     pthread_mutex_unlock(&flusher->lock);
 }
 
-void flusher_stop(struct flusher *flusher)
+/* Says whether there is a thread to be joined or let go. */
+static bool thread_end(struct flusher *flusher)
 {
     pthread_mutex_lock(&flusher->lock);
     flusher->stop = true;
@@ -153,6 +164,18 @@ void flusher_stop(struct flusher *flusher)
     flusher->joinable = false;
     pthread_cond_signal(&flusher->wake);
     pthread_mutex_unlock(&flusher->lock);
-    if (joinable)
+    return joinable;
+}
+
+void flusher_stop(struct flusher *flusher)
+{
+    if (thread_end(flusher))
         pthread_join(flusher->thread, NULL);
+}
+
+bool flusher_leave(struct flusher *flusher)
+{
+    if (thread_end(flusher))
+        pthread_detach(flusher->thread);
+    return write_over(flusher);
 }

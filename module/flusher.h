@@ -11,19 +11,23 @@
 #include <stdint.h>
 
 struct flusher {
-    pthread_mutex_t lock;        /* guards all but `gone` */
+    pthread_mutex_t lock;        /* guards what has no other guard */
     pthread_cond_t wake;
     pthread_t thread;
     bool forbidden, stop;
     bool running;                /* the thread will look at `due` once more */
     bool joinable;
     uint64_t due;                /* milliseconds, as use_now_ms; 0: nothing */
-    pthread_mutex_t busy;        /* held while it writes; guards `gone` */
-    bool gone;                   /* OpenSSL is about to go: nothing is written any more */
+    uint64_t retry_after;        /* there was no thread to be had; the same clock */
+    pthread_mutex_t busy;        /* held while it writes */
+    _Atomic bool gone;           /* OpenSSL is about to go: no write is begun any more */
 };
 void flusher_init(struct flusher *flusher, bool forbidden);
 /* Something is to be written at that time; cheap, and rare: once for a second of use. */
 void flusher_want(struct flusher *flusher, uint64_t due);
-/* Ends the thread, which does not write again. All zeros is allowed. */
+/* Ends the thread and waits for it. All zeros is allowed. */
 void flusher_stop(struct flusher *flusher);
+/* When OpenSSL has gone: the same, but a write that stands still is left to the end of the process.
+ * False: then nothing that it may use can be freed. */
+bool flusher_leave(struct flusher *flusher);
 #endif

@@ -97,11 +97,15 @@ static void state_free(struct module_state *state)
 }
 
 /* When the host finalises from its own exit handler OpenSSL may have gone: what holds its contexts,
- * in the store too, is left to the end of the process, which is near. Only the logins go. */
-static void state_abandon(struct module_state *state)
+ * in the store too, is left to the end of the process, which is near. Only the logins go; and not
+ * even they, nor the root's pointer, while a write of our thread stands still. */
+static void state_abandon(struct module_root *root, struct module_state *state)
 {
+    if (!flusher_leave(&state->flusher))
+        return;
     session_pool_end_searches(state->sessions);
     slot_table_free(state->slots);
+    atomic_store(&root->state, NULL);
 }
 
 static CK_RV store_open(struct module_state *state)
@@ -133,7 +137,7 @@ static CK_RV state_start(struct module_state *state, const char *reserved, bool 
     TRY(config_load(reserved, &state->config));
     if (!trace)
         trace_open(state->config.trace);
-    pthread_mutex_init(&state->parked.lock, NULL);
+    use_parked_init(&state->parked);
     flusher_init(&state->flusher, no_threads);
     TRY(slot_table_new(&state->slots));
     TRY(handle_table_new(&state->handles));
@@ -194,14 +198,14 @@ static void stop_locked(struct module_root *root)
 {
     struct module_state *state = atomic_load(&root->state);
     calls_wait(root);
-    flusher_stop(&state->flusher);
     if (OPENSSL_init_crypto(0, NULL) == 1) {
+        flusher_stop(&state->flusher);
         atomic_store(&known_states, state->known_before);
         state_free(state);
+        atomic_store(&root->state, NULL);
     } else {
-        state_abandon(state);
+        state_abandon(root, state);
     }
-    atomic_store(&root->state, NULL);
     ossl_stop();
 }
 

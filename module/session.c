@@ -270,8 +270,11 @@ uint64_t session_flush_uses(void)
             due_earliest(now + IN_A_CALL_MS, &next);
             continue;
         }
-        if (session->handle)
-            due_earliest(use_flush_due(session, now), &next);
+        if (session->handle) {
+            due_earliest(use_park_due(session, now), &next);
+            if (session->warm_epoch != handle_epoch(state->handles))
+                warm_drop_retired(session);   /* session_forget_keys may have met us here */
+        }
         pthread_mutex_unlock(&session->lock);
     }
     due_earliest(use_flush_parked(false), &next);

@@ -45,7 +45,8 @@ CK_RV session_close_all(CK_SLOT_ID slot);
  * are in a call do so at their next. */
 void session_forget_keys(struct slot *slot);
 /* Writes the uses that are due, of open sessions and of those that have ended; those of a session in
- * a call wait a little. When to come again, in milliseconds as use_now_ms; 0: nothing is left. */
+ * a call wait a little, and no session is held while the store is waited for. When to come again, in
+ * milliseconds as use_now_ms; 0: nothing is left. */
 uint64_t session_flush_uses(void);
 /* Ends every search, for C_Finalize when OpenSSL has gone and nothing else may be freed. */
 void session_pool_end_searches(struct session_pool *pool);

@@ -11,6 +11,7 @@
 #define ROWS_COUNTED 32u
 #define ROWS_EACH 512u
 #define ROWS_PARKED 8192u            /* while the log cannot be written */
+#define ROWS_WRITTEN 512u            /* of the parked ones, in one transaction */
 
 static const char *const OPERATIONS[OP_KINDS] = {
     [OP_ENCRYPT] = "KeyEncrypt",   [OP_DECRYPT] = "KeyDecrypt",
@@ -51,51 +52,26 @@ uint64_t use_now_ms(void)
 
 /* ------------------------------------------------------------------ writing */
 
-/* True when there is nothing left to write. */
-static bool rows_write(struct uses *uses)
+/* Says whether they are in the log. */
+static bool rows_log(struct uses *uses, unsigned from, unsigned n)
 {
     uint64_t now = use_now_ms();
-    for (unsigned i = 0; i < uses->n; i++) {
+    for (unsigned i = from; i < from + n; i++) {
         uses->rows[i].first_ago = (uint32_t)((now - uses->marks[i].first) / 1000);
         uses->rows[i].last_ago = (uint32_t)((now - uses->marks[i].last) / 1000);
     }
-    if (uses->n && vs_audit_use(module_state()->store, uses->rows, uses->n) != VS_OK) {
-        uses->due = now + FLUSH_MS;   /* kept, and tried again; no call fails for it */
-        return false;
-    }
-    uses->n = 0;
-    uses->due = 0;
-    return true;
+    return !n || vs_audit_use(module_state()->store, uses->rows + from, n) == VS_OK;
 }
 
-uint64_t use_flush_parked(bool all)
+/* True when there is nothing left to write. */
+static bool rows_write(struct uses *uses)
 {
-    struct parked *parked = &module_state()->parked;
-    pthread_mutex_lock(&parked->lock);
-    if (parked->uses.n && (all || use_now_ms() >= parked->uses.due))
-        rows_write(&parked->uses);
-    uint64_t due = parked->uses.n ? parked->uses.due : 0;
-    pthread_mutex_unlock(&parked->lock);
-    return due;
+    bool written = rows_log(uses, 0, uses->n);
+    uses->due = written ? 0 : use_now_ms() + FLUSH_MS;  /* kept; no call fails for it */
+    if (written)
+        uses->n = 0;
+    return written;
 }
-
-static void session_flush(struct session *session)
-{
-    struct vs_vault_info info;
-    rows_write(&session->uses);
-    use_flush_parked(false);
-    (void)slot_info(session->slot, &info, NULL);   /* the policy may have changed */
-}
-
-uint64_t use_flush_due(struct session *session, uint64_t now)
-{
-    struct uses *uses = &session->uses;
-    if (uses->due && now >= uses->due)
-        session_flush(session);
-    return uses->due;
-}
-
-/* ------------------------------------------------------------------ rows */
 
 static void uses_free(struct uses *uses)
 {
@@ -118,6 +94,96 @@ static bool rows_reserve(struct uses *uses, unsigned cap)
         return false;
     uses->cap = cap;
     return true;
+}
+
+/* Rows `from` on, to the others; false: there is no room, all stay. */
+static bool rows_move(struct uses *uses, unsigned from, struct uses *to)
+{
+    unsigned n = uses->n - from;
+    if (!n)
+        return true;
+    if (to->n + n > ROWS_PARKED || !rows_reserve(to, to->n + n))
+        return false;
+    memcpy(to->rows + to->n, uses->rows + from, n * sizeof(*uses->rows));
+    memcpy(to->marks + to->n, uses->marks + from, n * sizeof(*uses->marks));
+    if (uses->due && (!to->due || uses->due < to->due))
+        to->due = uses->due;
+    to->n += n;
+    uses->n = from;
+    return true;
+}
+
+/* ------------------------------------------------------------------ parked rows */
+
+static struct uses parked_take(struct parked *parked, bool all)
+{
+    struct uses taken = {0};
+    pthread_mutex_lock(&parked->lock);
+    if (parked->uses.n && (all || use_now_ms() >= parked->uses.due)) {
+        taken = parked->uses;
+        parked->uses = (struct uses){0};
+    }
+    pthread_mutex_unlock(&parked->lock);
+    return taken;
+}
+
+/* What could not be written goes back. */
+static uint64_t parked_return(struct parked *parked, struct uses *rest, unsigned from)
+{
+    rest->due = use_now_ms() + FLUSH_MS;
+    pthread_mutex_lock(&parked->lock);
+    if (!rows_move(rest, from, &parked->uses))
+        trace_note("the audit log cannot be written: uses are not recorded");
+    uint64_t due = parked->uses.due;
+    pthread_mutex_unlock(&parked->lock);
+    uses_free(rest);
+    return due;
+}
+
+uint64_t use_flush_parked(bool all)
+{
+    struct parked *parked = &module_state()->parked;
+    const struct flusher *flusher = &module_state()->flusher;
+    if (!all && pthread_mutex_trylock(&parked->writing) != 0)
+        return use_now_ms() + FLUSH_MS;
+    if (all)
+        pthread_mutex_lock(&parked->writing);
+    struct uses taken = parked_take(parked, all);
+    unsigned done = 0;
+    while (done < taken.n && !atomic_load(&flusher->gone)) {
+        unsigned n = taken.n - done < ROWS_WRITTEN ? taken.n - done : ROWS_WRITTEN;
+        if (!rows_log(&taken, done, n))
+            break;
+        done += n;
+    }
+    uint64_t due = parked_return(parked, &taken, done);
+    pthread_mutex_unlock(&parked->writing);
+    return due;
+}
+
+/* ------------------------------------------------------------------ rows of a session */
+
+static void session_flush(struct session *session)
+{
+    struct vs_vault_info info;
+    rows_write(&session->uses);
+    use_flush_parked(false);
+    (void)slot_info(session->slot, &info, NULL);   /* the policy may have changed */
+}
+
+uint64_t use_park_due(struct session *session, uint64_t now)
+{
+    struct uses *uses = &session->uses;
+    struct parked *parked = &module_state()->parked;
+    struct vs_vault_info info;
+    if (!uses->due || now < uses->due)
+        return uses->due;
+    pthread_mutex_lock(&parked->lock);
+    bool moved = rows_move(uses, 0, &parked->uses);
+    pthread_mutex_unlock(&parked->lock);
+    uses->due = moved ? 0 : now + FLUSH_MS;
+    (void)slot_info(session->slot, &info, NULL);   /* the policy may have changed */
+    return uses->due;
 }
 
 static void principal_put(struct slot *slot, char ret_name[VS_ACTOR_MAX])
@@ -279,20 +345,21 @@ void use_park(struct session *session)
     struct uses *uses = &session->uses;
     struct parked *parked = &module_state()->parked;
     pthread_mutex_lock(&parked->lock);
-    struct uses *to = &parked->uses;
-    if (uses->n && !to->n)
-        to->due = uses->due;
-    if (uses->n && to->n + uses->n <= ROWS_PARKED && rows_reserve(to, to->n + uses->n)) {
-        memcpy(to->rows + to->n, uses->rows, uses->n * sizeof(*uses->rows));
-        memcpy(to->marks + to->n, uses->marks, uses->n * sizeof(*uses->marks));
-        to->n += uses->n;
-    }
+    if (!rows_move(uses, 0, &parked->uses))
+        trace_note("the audit log cannot be written: uses are not recorded");
     pthread_mutex_unlock(&parked->lock);
     uses_free(uses);
+}
+
+void use_parked_init(struct parked *parked)
+{
+    pthread_mutex_init(&parked->lock, NULL);
+    pthread_mutex_init(&parked->writing, NULL);
 }
 
 void use_parked_done(struct parked *parked)
 {
     uses_free(&parked->uses);
     pthread_mutex_destroy(&parked->lock);
+    pthread_mutex_destroy(&parked->writing);
 }

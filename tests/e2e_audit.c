@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include <cmocka.h>
+#include <lmdb.h>
 
 #include "promise.h"
 
@@ -357,8 +358,17 @@ struct idler {
     struct lockstep ls;
     CK_FLAGS flags;
     int uses;
-    int exit_after_us;           /* then without C_Finalize; -1: never by itself */
+    int exit_after_us;           /* -1: never by itself */
+    bool finalize;               /* at the very end, when OpenSSL has gone; else not at all */
 };
+
+static struct harness *finalized;
+
+static void finalize_late(void)
+{
+    if (finalized)
+        OK(finalized->f->C_Finalize(NULL));
+}
 
 static int threads_count(void)
 {
@@ -379,6 +389,7 @@ static int idler_run(void *ctx)
     CK_C_INITIALIZE_ARGS args = {.flags = idler->flags};
     CK_OBJECT_HANDLE key;
     lockstep_child(&idler->ls);
+    finalized = idler->finalize ? h : NULL;
     harness_open(h);
     int before = threads_count();
     OK(h->f->C_Initialize(&args));
@@ -480,6 +491,67 @@ static void test_exit(void **state)
     harness_done(&h);
 }
 
+struct writer { const struct harness *h; struct lockstep ls; };
+
+/* Takes the store's writer lock and stands still. */
+static int writer_run(void *ctx)
+{
+    struct writer *writer = ctx;
+    MDB_env *env = NULL;
+    MDB_txn *txn = NULL;
+    char store[300];
+    lockstep_child(&writer->ls);
+    CHECK(mdb_env_create(&env) == 0);
+    snprintf(store, sizeof(store), "%s/store", writer->h->dir);
+    CHECK(mdb_env_open(env, store, MDB_NOTLS, 0600) == 0);
+    CHECK(mdb_txn_begin(env, NULL, 0, &txn) == 0);
+    lockstep_tell(&writer->ls);
+    lockstep_wait(&writer->ls);
+    mdb_txn_abort(txn);
+    mdb_env_close(env);
+    return 0;
+}
+
+/* While another process stands still with the writer lock, nobody waits for our thread: neither a
+ * call in the session whose uses are due, nor exit(), nor C_Finalize after it. */
+static void test_standing_writer(void **state)
+{
+    struct harness h;
+    struct idler idlers[2];
+    pid_t pids[2];
+    (void)state;
+    harness_init(&h, NULL);
+    CK_SESSION_HANDLE session = harness_start(&h);
+    CK_OBJECT_HANDLE key = key_make(&h, session);
+    struct writer writer = {.h = &h};
+    for (int i = 0; i < 2; i++) {
+        idlers[i] = (struct idler){.h = &h, .flags = CKF_OS_LOCKING_OK, .uses = 2,
+                                   .exit_after_us = 1500000, .finalize = i == 1};
+        lockstep_init(&idlers[i].ls);
+        pids[i] = fork_start(idler_run, &idlers[i]);
+        lockstep_wait(&idlers[i].ls);
+    }
+    use_times(&h, session, key, 3);
+    lockstep_init(&writer.ls);
+    pid_t pid = fork_start(writer_run, &writer);
+    lockstep_wait(&writer.ls);
+    usleep(1500000);                         /* the second is over */
+    CK_BBOOL token = CK_FALSE;
+    CK_ATTRIBUTE read[] = {ATTR_VAR(CKA_TOKEN, token)};
+    OK(h.f->C_GetAttributeValue(session, key, read, 1));
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(fork_wait(pids[i]), 3);
+        lockstep_done(&idlers[i].ls);
+    }
+    lockstep_tell(&writer.ls);
+    assert_int_equal(fork_wait(pid), 0);
+    lockstep_done(&writer.ls);
+    assert_true(uses_wait(&h, session, key, 3) >= 0);
+    promise_audit(&h);
+    harness_unload(&h);
+    harness_done(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -493,7 +565,9 @@ int main(void)
         cmocka_unit_test(test_idle),
         cmocka_unit_test(test_no_threads),
         cmocka_unit_test(test_exit),
+        cmocka_unit_test(test_standing_writer),
     };
     harness_fail_hook = _fail;
+    CHECK(atexit(finalize_late) == 0);       /* before OpenSSL's own, so that it comes after it */
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
