@@ -251,22 +251,35 @@ bool slot_wiped(struct fixture *f, const struct vs_id *id)
     return memcmp(slot, zeros, sizeof(slot)) == 0;
 }
 
-void record_damage(struct fixture *f, const struct vs_id *id)
+void record_damage_at(struct fixture *f, const struct key *key)
 {
-    struct key key = key_object(id);
     struct kv_slice value;
     struct kv_txn *txn;
     uint8_t copy[1024];
     size_t len;
 
     assert_ok(kv_write(f->store->kv, &txn));
-    assert_ok(kv_get(txn, key.b, key.len, &value));
+    assert_ok(kv_get(txn, key->b, key->len, &value));
     len = value.len;
     assert_true(len <= sizeof(copy));
     memcpy(copy, value.data, len);
     copy[len - 1] ^= 1;
-    assert_ok(kv_put(txn, key.b, key.len, copy, len));
+    assert_ok(kv_put(txn, key->b, key->len, copy, len));
     assert_ok(kv_commit(txn));
+}
+
+void record_damage(struct fixture *f, const struct vs_id *id)
+{
+    struct key key = key_object(id);
+
+    record_damage_at(f, &key);
+}
+
+void slot_wipe(struct fixture *f, const struct vs_id *id)
+{
+    const uint64_t slot = id_seq(id);
+
+    assert_ok(keyslots_wipe(f->store->slots, &slot, 1));
 }
 
 void record_keep(struct fixture *f, const struct key *key, struct kept *ret_kept)
