@@ -304,3 +304,22 @@ void record_put_back(struct fixture *f, const struct kept *kept)
     assert_ok(kv_put(txn, kept->key.b, kept->key.len, kept->value, kept->len));
     assert_ok(kv_commit(txn));
 }
+
+size_t table_count(struct fixture *f, enum schema_table table)
+{
+    struct key from = key_table(table);
+    struct kv_slice key, value;
+    struct kv_cursor *cursor;
+    struct kv_txn *txn;
+    size_t n = 0;
+    int status;
+
+    assert_ok(kv_read(f->store->kv, &txn));
+    assert_ok(kv_cursor_open(txn, &cursor));
+    status = kv_cursor_seek(cursor, from.b, from.len, &key, &value);
+    for (; status == VS_OK && key.data[0] == table; n++)
+        status = kv_cursor_next(cursor, &key, &value);
+    kv_cursor_close(cursor);
+    kv_abort(txn);
+    return n;
+}
