@@ -133,6 +133,7 @@ static void test_damage_pending(void **state)
         assert_false(slot_wiped(f, &id));
         assert_int_equal(table_count(f, TABLE_PENDING), 1);
     }
+    assert_non_null(strstr(f->trace, "a purged generation is damaged"));
     generation_damage(f, 1, one);    /* repaired */
     record_damage_at(f, &pending);
     assert_ok(vs_sweep(f->store, 10, &(size_t){0}));
