@@ -251,22 +251,35 @@ bool slot_wiped(struct fixture *f, const struct vs_id *id)
     return memcmp(slot, zeros, sizeof(slot)) == 0;
 }
 
-void record_damage(struct fixture *f, const struct vs_id *id)
+void record_damage_at(struct fixture *f, const struct key *key)
 {
-    struct key key = key_object(id);
     struct kv_slice value;
     struct kv_txn *txn;
     uint8_t copy[1024];
     size_t len;
 
     assert_ok(kv_write(f->store->kv, &txn));
-    assert_ok(kv_get(txn, key.b, key.len, &value));
+    assert_ok(kv_get(txn, key->b, key->len, &value));
     len = value.len;
     assert_true(len <= sizeof(copy));
     memcpy(copy, value.data, len);
     copy[len - 1] ^= 1;
-    assert_ok(kv_put(txn, key.b, key.len, copy, len));
+    assert_ok(kv_put(txn, key->b, key->len, copy, len));
     assert_ok(kv_commit(txn));
+}
+
+void record_damage(struct fixture *f, const struct vs_id *id)
+{
+    struct key key = key_object(id);
+
+    record_damage_at(f, &key);
+}
+
+void slot_wipe(struct fixture *f, const struct vs_id *id)
+{
+    const uint64_t slot = id_seq(id);
+
+    assert_ok(keyslots_wipe(f->store->slots, &slot, 1));
 }
 
 void record_keep(struct fixture *f, const struct key *key, struct kept *ret_kept)
@@ -290,4 +303,23 @@ void record_put_back(struct fixture *f, const struct kept *kept)
     assert_ok(kv_write(f->store->kv, &txn));
     assert_ok(kv_put(txn, kept->key.b, kept->key.len, kept->value, kept->len));
     assert_ok(kv_commit(txn));
+}
+
+size_t table_count(struct fixture *f, enum schema_table table)
+{
+    struct key from = key_table(table);
+    struct kv_slice key, value;
+    struct kv_cursor *cursor;
+    struct kv_txn *txn;
+    size_t n = 0;
+    int status;
+
+    assert_ok(kv_read(f->store->kv, &txn));
+    assert_ok(kv_cursor_open(txn, &cursor));
+    status = kv_cursor_seek(cursor, from.b, from.len, &key, &value);
+    for (; status == VS_OK && key.data[0] == table; n++)
+        status = kv_cursor_next(cursor, &key, &value);
+    kv_cursor_close(cursor);
+    kv_abort(txn);
+    return n;
 }

@@ -57,6 +57,10 @@ void audit_expect_whole(struct fixture *f);
 bool slot_wiped(struct fixture *f, const struct vs_id *id);
 /* Changes a byte of its record; once more, and it is as it was. */
 void record_damage(struct fixture *f, const struct vs_id *id);
+void record_damage_at(struct fixture *f, const struct key *key);
+/* What a purge does to the slot of one made here, and nothing else of it. */
+void slot_wipe(struct fixture *f, const struct vs_id *id);
+size_t table_count(struct fixture *f, enum schema_table table);   /* its keys */
 /* A record as it lies in the database, taken and put back. */
 struct kept { struct key key; uint8_t value[2048]; size_t len; };
 void record_keep(struct fixture *f, const struct key *key, struct kept *ret_kept);

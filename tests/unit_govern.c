@@ -342,6 +342,25 @@ static void test_approvals_that_are_void(void **state)
     vs_logout(two);
 }
 
+static void test_approvals_but_of_damaged(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id ids[2];
+    struct vs_approval list[2];
+    size_t n;
+
+    policy_set(f, to_two);
+    for (int i = 0; i < 2; i++) {
+        ids[i] = object_make(f, f->user, true, "k", "v");
+        assert_ok(vs_object_delete(f->store, 0, f->user, &ids[i]));
+        assert_status(vs_object_purge(f->store, 0, f->so, &ids[i]), VS_PENDING);
+    }
+    record_damage(f, &ids[0]);
+    assert_ok(vs_approval_list(f->store, 0, list, 2, &n));
+    assert_int_equal(n, 1);
+    assert_memory_equal(&list[0].id, &ids[1], sizeof(ids[1]));
+}
+
 static void test_tombstones(void **state)
 {
     struct fixture *f = *state;
@@ -420,6 +439,7 @@ int main(void)
         CASE(test_one_verb),
         CASE(test_two_person_purge),
         CASE(test_approvals_that_are_void),
+        CASE(test_approvals_but_of_damaged),
         CASE(test_tombstones),
         CASE(test_vault_hold_and_lock),
     };

@@ -1,6 +1,7 @@
 /* unit_purge.c: retention, purge and sweep; generations; what a crash leaves behind. */
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store_fixture.h"
 #include "vaultstore/purge.h"
@@ -191,6 +192,37 @@ static void test_replay_at_open(void **state)
     fixture_login(f);
     assert_true(slot_wiped(f, &id));
     expect_gone(f, &id);
+}
+
+#define SLOTS 1024               /* prepared at once */
+
+/* The slot file of some day before, shorter than the purge that is pending needs: the store opens. */
+static void test_older_slots(void **state)
+{
+    static struct vs_new_object many[SLOTS];
+    static struct vs_id ids[SLOTS];
+    struct fixture *f = *state;
+    struct vs_id first = object_make(f, f->user, true, "k", "value"), id, fresh;
+    struct vs_object object;
+    char slots[128];
+
+    for (size_t i = 0; i < SLOTS; i++)
+        many[i] = (struct vs_new_object){.is_private = true, .operation = "KeyCreate"};
+    assert_ok(vs_object_create(f->store, 0, f->user, many, SLOTS, ids));
+    id = deleted_make(f, "gone");
+    assert_ok(commit_run(f->store, half_purge, &id));
+    fixture_close(f);
+    snprintf(slots, sizeof(slots), "%s/slots", f->path);
+    assert_true(id_seq(&first) < SLOTS && id_seq(&ids[SLOTS - 1]) >= SLOTS);
+    assert_int_equal(truncate(slots, (off_t)SLOTS * KEYSLOT_SIZE), 0);
+    fixture_open(f);
+    fixture_login(f);
+    object_expect(f, f->user, &first, "value");
+    assert_int_equal(table_count(f, TABLE_PENDING), 0);
+    assert_status(vs_object_read(f->store, 0, f->user, &id, &object), VS_NOT_FOUND);
+    assert_status(vs_object_read(f->store, 0, f->user, &ids[SLOTS - 1], &object), VS_E_CORRUPT);
+    fresh = object_make(f, f->user, true, "new", "new");
+    object_expect(f, f->user, &fresh, "new");
 }
 
 /* An older copy of the database, the slot file of today: what was purged stays so. */
@@ -398,6 +430,25 @@ static void test_object_waits_for_generation(void **state)
     assert_true(slot_wiped(f, &id));
 }
 
+/* Who asked for the purge of an object of the generation is not left behind. */
+static void test_approvals_go_with_generation(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_policy policy = open_policy;
+    struct vs_id id = deleted_make(f, "k");
+    size_t purged;
+
+    policy.purge_approvals = 2;
+    assert_ok(vs_vault_set_policy(f->store, f->so, &policy));
+    assert_status(vs_object_purge(f->store, 0, f->so, &id), VS_PENDING);
+    assert_int_equal(table_count(f, TABLE_APPROVAL), 1);
+    init_again(f, SO_PIN, VS_OK);
+    fixture_pass(f, 91 * DAY);
+    assert_ok(vs_sweep(f->store, 10, &purged));
+    assert_true(slot_wiped(f, &id));
+    assert_int_equal(table_count(f, TABLE_APPROVAL), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -417,6 +468,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_generation_protected, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_generation_purge, fixture_open_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_object_waits_for_generation, fixture_open_vault,
+                                        fixture_done),
+        cmocka_unit_test_setup_teardown(test_older_slots, fixture_open_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_approvals_go_with_generation, fixture_open_vault,
                                         fixture_done),
     };
 

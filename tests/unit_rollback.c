@@ -73,6 +73,7 @@ static int backup(struct fixture *f)
     struct vs_backup ask = {.fd = blob_fd(f, O_RDWR | O_CREAT | O_TRUNC)};
     int status = vs_backup(f->store, 0, f->user, &ask, &n, &marked);
 
+    assert_true(status != VS_OK || marked);
     close(ask.fd);
     return status;
 }
@@ -95,14 +96,28 @@ static int adopt(void *ctx, const struct vs_header *header, bool authentic, cons
     return VS_OK;
 }
 
-static uint64_t restore(struct fixture *f, bool replace)
+/* How often an object was told of as gone when it was checked. */
+static int tell_gone(void *ctx, const struct vs_progress *progress)
 {
-    struct vs_restore ask = {.fd = blob_fd(f, O_RDONLY), .replace = replace, .adopt = adopt};
+    *(size_t *)ctx += progress->done == 0 && progress->status == VS_NOT_FOUND ? 1 : 0;
+    return 0;
+}
+
+static uint64_t restore_told(struct fixture *f, bool replace, size_t *ret_gone)
+{
+    struct vs_restore ask = {.fd = blob_fd(f, O_RDONLY), .replace = replace, .adopt = adopt,
+                             .progress = tell_gone, .ctx = ret_gone};
     uint64_t n = 0;
 
+    *ret_gone = 0;
     assert_ok(vs_restore(f->store, 0, f->user, &ask, &n));
     close(ask.fd);
     return n;
+}
+
+static uint64_t restore(struct fixture *f, bool replace)
+{
+    return restore_told(f, replace, &(size_t){0});
 }
 
 /* ------------------------------------------------------------------ what comes back */
@@ -205,6 +220,33 @@ static void test_live_in_the_copy(void **state)
     object_expect(f, f->user, &kept, "kept");
 }
 
+/* Live by its record, and its slot is wiped: backups and restores of the vault are of the others. */
+static void test_wiped_and_live(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id gone = object_make(f, f->user, true, "k", "gone");
+    struct vs_id kept = object_make(f, f->user, true, "k", "kept");
+    struct vs_object object;
+    struct vs_header header;
+    size_t told;
+
+    assert_ok(backup(f));
+    slot_wipe(f, &gone);
+    assert_int_equal(restore_told(f, true, &told), 1);
+    assert_int_equal(told, 1);
+    object_expect(f, f->user, &kept, "kept");
+    assert_int_equal(find_label(f, f->user, "restored", false, NULL), 1);
+    assert_status(vs_object_read(f->store, 0, f->user, &gone, &object), VS_NOT_FOUND);
+    /* the next backup marks all that it has got, another such one before it or not */
+    gone = object_make(f, f->user, true, "k", "gone");
+    slot_wipe(f, &gone);
+    kept = object_make(f, f->user, true, "k", "later");
+    assert_ok(backup(f));
+    assert_ok(vs_object_peek(f->store, 0, &kept, &header));
+    assert_true(header.backed_up);
+    assert_true(slot_wiped(f, &gone));
+}
+
 static int generation_purge(struct fixture *f, uint32_t generation)
 {
     return vs_generation_purge(f->store, 0, generation, BYTES(SO_PIN));
@@ -271,7 +313,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, fixture_done)
     const struct CMUnitTest tests[] = {
         TEST(test_purged_since), TEST(test_purged_since_unnoticed), TEST(test_lost_since),
-        TEST(test_live_in_the_copy), TEST(test_generation_in_the_copy),
+        TEST(test_live_in_the_copy), TEST(test_wiped_and_live), TEST(test_generation_in_the_copy),
         TEST(test_restore_ends_approvals),
     };
     return cmocka_run_group_tests_name("rollback", tests, NULL, NULL);

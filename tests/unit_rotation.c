@@ -158,6 +158,60 @@ static void test_damaged_object(void **state)
     object_expect(f, f->user, &bad, "bad");
 }
 
+/* A purge that a copy put back knows nothing of: nothing opens it, and no rotation waits for it. */
+static void test_wiped_object(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id gone = labelled(f, f->user, true, "gone");
+    struct vs_id good = labelled(f, f->user, true, "good");
+    struct vs_object object;
+    uint64_t before = 0;
+
+    slot_wipe(f, &gone);
+    for (int i = 0; i < 2; i++) {
+        vs_logout(user_make(f, "alice"));
+        assert_ok(vs_user_remove(f->store, f->so, "alice"));
+        assert_false(rotation_now(f).resealing);
+        assert_true(rotation_now(f).epoch != before);
+        before = rotation_now(f).epoch;
+        assert_int_equal(object_epoch(f, &good), before);
+    }
+    object_expect(f, f->user, &good, "good");
+    assert_status(vs_object_read(f->store, 0, f->user, &gone, &object), VS_NOT_FOUND);
+    assert_int_equal(audit_count(f, "VaultKeyRotated", VS_OK), 2);
+}
+
+static void login_expect(struct fixture *f, const char *name, const struct vs_id *id)
+{
+    struct vs_login *login = NULL;
+
+    assert_ok(vs_login_named(f->store, 0, name, BYTES(PIN), &login));
+    object_expect(f, login, id, "k");
+    vs_logout(login);
+}
+
+/* A principal's record that nobody can read is left out: the others get the new key. */
+static void test_damaged_principal(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id id = labelled(f, f->user, true, "k");
+    struct key key = key_named(vs_login_generation(f->so), "bob");
+
+    vs_logout(user_make(f, "bob"));
+    vs_logout(user_make(f, "carol"));
+    vs_logout(user_make(f, "alice"));
+    record_damage_at(f, &key);
+    assert_ok(vs_user_remove(f->store, f->so, "alice"));
+    assert_true(rotation_now(f).epoch != 0);
+    assert_false(rotation_now(f).resealing);
+    assert_false(rotation_now(f).wanted);
+    assert_int_equal(object_epoch(f, &id), rotation_now(f).epoch);
+    login_expect(f, "carol", &id);
+    record_damage_at(f, &key);       /* repaired: another PIN gives it the new key */
+    assert_ok(vs_user_set_pin(f->store, f->so, "bob", BYTES(PIN)));
+    login_expect(f, "bob", &id);
+}
+
 struct as_format_1 { struct vs_login *login; struct who who; };
 
 /* A principal's record as format 1 had it: the vault key itself is under the PIN, and no pair. */
@@ -268,6 +322,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_interrupted, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_put_off, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_damaged_object, rotation_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_wiped_object, rotation_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_damaged_principal, rotation_vault, fixture_done),
     };
 
     return cmocka_run_group_tests_name("rotation", tests, NULL, NULL);

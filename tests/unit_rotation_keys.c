@@ -3,6 +3,8 @@
  * and that of the vault's own backups.
  */
 #include <fcntl.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -210,6 +212,50 @@ static void test_after_format_2(void **state)
     vs_logout(alice);
 }
 
+static bool terms_fail;
+
+static int terms_failing(const uint8_t *attrs, size_t attrs_len, vs_terms_then *then, void *ctx)
+{
+    VS_TRY(rotation_terms(attrs, attrs_len, then, ctx));
+    return terms_fail ? VS_E_NOMEM : VS_OK;
+}
+
+/* A change that failed is run again: what it was given must not look done. */
+static void test_tags_that_fail(void **state)
+{
+    const struct vs_term terms[] = {{1, BYTES("k")}, {0, BYTES("key")}, {0, BYTES("twice")}};
+    struct fixture *f = *state;
+    struct begin begin = {.login = f->so};
+    struct index_tags tags, before, fresh;
+    uint64_t epoch;
+
+    memset(&before, 0, sizeof(before));
+    assert_ok(index_tags_make(f->store, f->user, true, 0, terms, 2, &before));
+    assert_ok(commit_run(f->store, begin_run, &begin));
+    assert_ok(vs_login_check(f->store, f->user));
+    epoch = rotation_now(f).epoch;
+    assert_ok(index_tags_make(f->store, f->user, true, epoch, terms, 2, &fresh));
+    assert_false(index_tags_same(&before, &fresh));
+    f->store->terms = terms_failing;
+    tags = before;
+    terms_fail = true;
+    assert_status(index_tags_retag(f->store, f->user, true, epoch, BYTES("k"), &tags), VS_E_NOMEM);
+    assert_memory_equal(&tags, &before, sizeof(tags));
+    assert_status(index_tags_renew(f->store, f->user, true, epoch, terms, 3, &tags), VS_POLICY);
+    assert_memory_equal(&tags, &before, sizeof(tags));
+    assert_status(index_tags_make(f->store, f->user, true, epoch, terms, 3, &tags), VS_POLICY);
+    assert_memory_equal(&tags, &before, sizeof(tags));
+    assert_ok(index_tags_renew(f->store, f->user, true, epoch, terms, 2, &tags));
+    assert_true(index_tags_same(&tags, &fresh));
+    tags = before;
+    terms_fail = false;
+    assert_ok(index_tags_retag(f->store, f->user, true, epoch, BYTES("k"), &tags));
+    assert_int_equal(tags.epoch, epoch);
+    assert_int_equal(tags.n, 2);
+    assert_memory_equal(&tags.tag[0], &fresh.tag[1], sizeof(tags.tag[0]));
+    assert_memory_equal(&tags.tag[1], &fresh.tag[0], sizeof(tags.tag[0]));
+}
+
 /* ------------------------------------------------------------------ backups */
 
 static int blob_file(struct fixture *f, const char *name)
@@ -301,6 +347,102 @@ static void test_backup_in_an_older_copy(void **state)
     vs_logout(bob);
 }
 
+static size_t public_pem(char *pem, size_t size)
+{
+    EVP_PKEY *pkey = EVP_EC_gen("P-256");
+    BIO *bio = BIO_new(BIO_s_mem());
+    int n;
+
+    assert_int_equal(PEM_write_bio_PUBKEY(bio, pkey), 1);
+    n = BIO_read(bio, pem, (int)size);
+    assert_true(n > 0);
+    BIO_free(bio);
+    EVP_PKEY_free(pkey);
+    return (size_t)n;
+}
+
+struct meanwhile { struct fixture *f; const char *leaving; };
+
+static int remove_meanwhile(void *ctx)
+{
+    const struct meanwhile *meanwhile = ctx;
+
+    return vs_user_remove(meanwhile->f->store, meanwhile->f->so, meanwhile->leaving);
+}
+
+static bool backed_up(struct fixture *f, const struct vs_id *id)
+{
+    struct vs_header header;
+
+    assert_ok(vs_object_peek(f->store, 0, id, &header));
+    return header.backed_up;
+}
+
+/* Between the backup and its marks the vault key is rotated, by a login that is not the backup's. */
+static void test_marks_after_rotation(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id private = labelled(f, f->user, true, "k"), public = labelled(f, NULL, false, "k");
+    struct meanwhile meanwhile = {f, "alice"};
+    struct vs_backup ask = {.fd = blob_file(f, "b"), .settle = remove_meanwhile, .ctx = &meanwhile};
+    struct vs_login *alice = user_make(f, "alice");
+    struct vs_id later;
+    uint64_t n;
+    bool marked;
+
+    assert_ok(vs_backup(f->store, 0, f->user, &ask, &n, &marked));
+    assert_int_equal(n, 2);
+    assert_true(marked);
+    assert_true(backed_up(f, &private) && backed_up(f, &public));
+    assert_int_equal(object_epoch(f, &private), rotation_now(f).epoch);
+    assert_true(rotation_now(f).epoch != 0);
+    vs_logout(alice);
+    /* who is removed itself meanwhile marks nothing; the backup is there */
+    alice = NULL;
+    assert_ok(vs_user_add(f->store, f->so, "alice", BYTES(PIN), VS_VERBS_ALL));
+    assert_ok(vs_login_named(f->store, 0, "alice", BYTES(PIN), &alice));
+    later = labelled(f, f->user, true, "later");
+    assert_ok(vs_backup(f->store, 0, alice, &ask, &n, &marked));
+    assert_false(marked);
+    assert_false(backed_up(f, &later));
+    vs_logout(alice);
+    close(ask.fd);
+}
+
+/* The record of somebody else, which nobody can read, is no reason to have no backup. */
+static void test_backup_with_damaged_principal(void **state)
+{
+    struct fixture *f = *state;
+    struct key key = key_named(vs_login_generation(f->so), "alice");
+    struct vs_id id = labelled(f, f->user, true, "k");
+    struct backup_keys own;
+    struct vs_blob_key outside;
+    struct vs_backup ask = {.ids = &id, .keys = &outside};
+    char pem[512];
+    uint64_t n;
+    bool marked, authentic;
+
+    outside = (struct vs_blob_key){(const uint8_t *)pem, public_pem(pem, sizeof(pem))};
+    vs_logout(user_make(f, "alice"));
+    vs_logout(user_make(f, "bob"));
+    record_damage_at(f, &key);
+    for (size_t i = 0; i < 4; i++) {
+        ask.n_ids = i % 2;
+        ask.n_keys = i / 2;
+        ask.fd = blob_file(f, (char[]){(char)('0' + i), 0});
+        assert_ok(vs_backup(f->store, 0, f->user, &ask, &n, &marked));
+        assert_int_equal(n, 1);
+        assert_true(marked);
+        if (ask.n_keys == 0) {
+            assert_ok(backup_keys_read(f->store, f->user, &own));
+            assert_ok(blob_opens(f, ask.fd, &own, &authentic));
+            assert_true(authentic);
+            backup_keys_done(&own);
+        }
+        close(ask.fd);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +450,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_index_meanwhile, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_reserved_meanwhile, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_after_format_2, rotation_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_tags_that_fail, rotation_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_marks_after_rotation, rotation_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_backup_with_damaged_principal, rotation_vault,
+                                        fixture_done),
         cmocka_unit_test_setup_teardown(test_backup_keys, rotation_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_backup_in_an_older_copy, rotation_vault, fixture_done),
     };

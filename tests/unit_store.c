@@ -110,6 +110,35 @@ static void test_host_key_elsewhere_missing_wrong(void **state)
     fixture_open(f);
 }
 
+/* What was cut short is not a store that never began, be its mark there or not. */
+static void test_data_cut_short(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id id = object_make(f, f->user, true, "k", "value");
+    char data[128], head[128], copy[128];
+    const off_t page = (off_t)sysconf(_SC_PAGESIZE);
+    struct stat st;
+
+    file_path(f, "/data.mdb", data);
+    file_path(f, "/host.head", head);
+    snprintf(copy, sizeof(copy), "%s/copy.mdb", f->dir);
+    assert_ok(kv_copy(f->store->kv, copy));
+    fixture_close(f);
+    assert_int_equal(truncate(data, page), 0);
+    for (int i = 0; i < 2; i++) {
+        assert_int_not_equal(vs_store_open(&f->options, &f->store), VS_OK);
+        f->store = NULL;
+        assert_int_equal(stat(data, &st), 0);
+        assert_int_equal(st.st_size, page);
+        if (i == 0)
+            assert_int_equal(unlink(head), 0);
+    }
+    assert_int_equal(rename(copy, data), 0);
+    fixture_open(f);
+    fixture_login(f);
+    object_expect(f, f->user, &id, "value");
+}
+
 /* As another build left it. */
 static void version_set(struct fixture *f, uint32_t version)
 {
@@ -414,6 +443,7 @@ int main(void)
                                         fixture_done),
         cmocka_unit_test_setup_teardown(test_newer_format_is_refused, fixture_store,
                                         fixture_done),
+        cmocka_unit_test_setup_teardown(test_data_cut_short, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_vault_numbers, fixture_store, fixture_done),
         cmocka_unit_test_setup_teardown(test_pin_lengths, fixture_store, fixture_done),
         cmocka_unit_test_setup_teardown(test_login, fixture_vault, fixture_done),

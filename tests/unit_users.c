@@ -1,8 +1,14 @@
 /* unit_users.c: named principals: their verbs, grants, PINs, and their end. */
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "store_fixture.h"
+#include "vaultstore/store_internal.h"
 
 #define PIN "alice-pin-1"
 #define BYTES(text) (const uint8_t *)(text), strlen(text)
@@ -234,6 +240,225 @@ static void test_generations(void **state)
     vs_logout(login);
 }
 
+/* What was granted counts as what was given: nobody takes it over by the PIN of another. */
+static void test_grants_beyond_ones_own(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id id = object_make(f, f->user, true, "k", "x");
+    struct vs_login *admin = user_make(f, "admin", VS_VERB_POLICY | VS_VERB_SIGN);
+
+    vs_logout(user_make(f, "x", VS_VERB_SIGN));
+    assert_ok(vs_user_set_verbs(f->store, admin, "x", VS_VERB_SIGN));
+    assert_ok(vs_user_grant(f->store, admin, "x", &id, VS_VERB_SIGN));
+    assert_ok(vs_user_set_pin(f->store, admin, "x", BYTES("other-pin")));
+    assert_ok(vs_user_grant(f->store, f->so, "x", &id, VS_VERB_SIGN | VS_VERB_PURGE));
+    assert_status(vs_user_set_pin(f->store, admin, "x", BYTES("other-pin")), VS_DENIED);
+    assert_status(vs_user_set_verbs(f->store, admin, "x", 0), VS_DENIED);
+    assert_status(vs_user_grant(f->store, admin, "x", &id, VS_VERB_SIGN), VS_DENIED);
+    assert_status(vs_user_remove(f->store, admin, "x"), VS_DENIED);
+    assert_ok(vs_user_set_pin(f->store, f->so, "x", BYTES("third-pin")));
+    assert_ok(vs_user_set_verbs(f->store, f->so, "x", VS_VERB_SIGN));
+    assert_ok(vs_user_grant(f->store, f->so, "x", &id, VS_VERB_SIGN));
+    assert_ok(vs_user_remove(f->store, admin, "x"));
+    vs_logout(admin);
+}
+
+/* A grant that nobody can read grants nothing, and keeps nobody from being removed. */
+static void test_damaged_grant(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id id = object_make(f, f->user, true, "k", "x");
+    struct vs_login *alice = user_make(f, "alice", VS_VERB_SIGN);
+    struct key key = key_grant(vs_login_generation(f->so), alice->number, &id);
+
+    assert_ok(vs_user_grant(f->store, f->so, "alice", &id, VS_VERB_PURGE));
+    record_damage_at(f, &key);
+    assert_ok(vs_user_set_pin(f->store, f->so, "alice", BYTES(PIN)));
+    assert_ok(vs_user_remove(f->store, f->so, "alice"));
+    assert_status(vs_login_check(f->store, alice), VS_REVOKED);
+    vs_logout(alice);
+}
+
+/* ------------------------------------------------------------------ restored */
+
+static int blob_file(struct fixture *f)
+{
+    char path[128];
+    int fd;
+
+    snprintf(path, sizeof(path), "%s/blob", f->dir);
+    fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    return fd;
+}
+
+static void backup(struct fixture *f)
+{
+    const struct vs_backup ask = {.fd = blob_file(f)};
+    uint64_t n;
+    bool marked;
+
+    assert_ok(vs_backup(f->store, 0, f->user, &ask, &n, &marked));
+    close(ask.fd);
+}
+
+static int settings_restore(struct fixture *f, struct vs_login *login, uint64_t *ret_n)
+{
+    const struct vs_restore ask = {.fd = blob_file(f), .settings = true};
+    int status = vs_restore(f->store, 0, login, &ask, ret_n);
+
+    close(ask.fd);
+    return status;
+}
+
+static void test_restored_with_grants(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id id = object_make(f, f->user, true, "k", "x");
+    struct vs_login *admin = user_make(f, "admin", VS_VERB_POLICY | VS_VERB_SIGN);
+    struct vs_grant grants[2];
+    uint64_t restored = 0;
+    size_t n;
+
+    vs_logout(user_make(f, "x", VS_VERB_SIGN));
+    assert_ok(vs_user_grant(f->store, f->so, "x", &id, VS_VERB_PURGE));
+    backup(f);
+    assert_ok(vs_user_remove(f->store, f->so, "x"));
+    assert_status(settings_restore(f, admin, &restored), VS_DENIED);
+    assert_status(vs_user_exists(f->store, 0, "x"), VS_NOT_FOUND);
+    assert_ok(settings_restore(f, f->so, &restored));
+    assert_int_equal(restored, 1);
+    assert_ok(vs_user_grants(f->store, 0, "x", grants, 2, &n));
+    assert_int_equal(n, 1);
+    assert_memory_equal(&grants[0].id, &id, sizeof(id));
+    assert_int_equal(grants[0].verbs, VS_VERB_PURGE);
+    /* one without such a grant it may restore */
+    assert_ok(vs_user_grant(f->store, f->so, "x", &id, VS_VERB_SIGN));
+    backup(f);
+    assert_ok(vs_user_remove(f->store, f->so, "x"));
+    assert_ok(settings_restore(f, admin, &restored));
+    assert_int_equal(restored, 1);
+    vs_logout(admin);
+}
+
+/* Without purge protection, and purges take two. */
+static int two_person_vault(void **state)
+{
+    struct vs_policy policy;
+    struct fixture *f;
+
+    if (fixture_store(state) != 0)
+        return -1;
+    f = *state;
+    policy = f->options.defaults;
+    policy.purge_protection = false;
+    policy.purge_approvals = 2;
+    vault_make(f, 0, &policy);
+    fixture_login(f);
+    return 0;
+}
+
+/* The one who comes back is not the one who was removed, whose login and word are void. */
+static void test_restored_is_another(void **state)
+{
+    const uint32_t verbs = VS_VERB_PURGE | VS_VERB_LIST | VS_VERB_GET;
+    struct fixture *f = *state;
+    struct vs_id id = object_make(f, f->user, true, "k", "x");
+    struct vs_login *former = user_make(f, "alice", verbs), *alice = NULL;
+    struct vs_approvals told;
+    struct vs_object object;
+    uint64_t n;
+
+    object_expect(f, former, &id, "x");
+    backup(f);
+    assert_ok(vs_object_delete(f->store, 0, f->user, &id));
+    assert_status(vs_object_purge(f->store, 0, former, &id), VS_PENDING);
+    assert_ok(vs_user_remove(f->store, f->so, "alice"));
+    assert_ok(settings_restore(f, f->so, &n));
+    assert_int_equal(n, 1);
+    for (int i = 0; i < 2; i++) {
+        assert_status(vs_login_check(f->store, former), VS_REVOKED);
+        assert_status(vs_object_read(f->store, 0, former, &id, &object), VS_REVOKED);
+        assert_status(vs_object_purge(f->store, 0, former, &id), VS_REVOKED);
+        assert_status(vs_object_purge_told(f->store, 0, f->so, &id, &told), VS_PENDING);
+        assert_int_equal(told.n, 1);         /* the SO's own */
+        assert_ok(vs_user_set_pin(f->store, f->so, "alice", BYTES(PIN)));
+    }
+    assert_false(slot_wiped(f, &id));
+    assert_ok(login_named(f, "alice", PIN, &alice));
+    assert_memory_not_equal(alice->number, former->number, PRINCIPAL_NUMBER);
+    assert_int_equal(vs_login_verbs(alice), verbs);
+    assert_ok(vs_object_purge(f->store, 0, alice, &id));
+    assert_true(slot_wiped(f, &id));
+    vs_logout(alice);
+    vs_logout(former);
+}
+
+/* ------------------------------------------------------------------ at the same time */
+
+struct at_once { struct fixture *f; struct vs_login *login; int status; _Atomic bool over; };
+
+static void *login_run(void *ctx)
+{
+    struct at_once *at_once = ctx;
+
+    at_once->status = login_named(at_once->f, "alice", PIN, &at_once->login);
+    at_once->over = true;
+    return NULL;
+}
+
+static struct principal alice_now(struct fixture *f)
+{
+    const struct who who = {.role = VS_ROLE_USER, .name = "alice"};
+    struct principal p;
+    struct kv_txn *txn;
+
+    assert_ok(kv_read(f->store->kv, &txn));
+    assert_ok(principal_get(f->store, txn, vs_login_generation(f->so), who, &p));
+    kv_abort(txn);
+    return p;
+}
+
+/* Alice logs in, and her PIN is stretched as the policy now says; once her try is counted, and
+ * before the new record is there, she gets other verbs. Did it come in between? */
+static bool verbs_while_login(struct fixture *f, uint32_t log_n, uint32_t verbs)
+{
+    struct at_once at_once = {.f = f};
+    struct vs_vault_info info;
+    pthread_t thread;
+    bool between;
+
+    assert_ok(vs_vault_info(f->store, 0, &info));
+    info.policy.scrypt_log_n = log_n;
+    assert_ok(vs_vault_set_policy(f->store, f->so, &info.policy));
+    assert_int_equal(pthread_create(&thread, NULL, login_run, &at_once), 0);
+    while (alice_now(f).tries == 0 && !at_once.over)
+        sched_yield();
+    assert_ok(vs_user_set_verbs(f->store, f->so, "alice", verbs));
+    between = alice_now(f).log_n < log_n;
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_ok(at_once.status);
+    vs_logout(at_once.login);
+    assert_int_equal(alice_now(f).log_n, log_n);
+    assert_int_equal(alice_now(f).tries, 0);
+    return between;
+}
+
+static void test_verbs_while_login(void **state)
+{
+    struct fixture *f = *state;
+    bool between = false;
+
+    vs_logout(user_make(f, "alice", VS_VERB_SIGN));
+    for (uint32_t log_n = 14; log_n <= 19 && !between; log_n++) {
+        const uint32_t verbs = log_n % 2 != 0 ? VS_VERB_SIGN : VS_VERB_LIST;
+
+        between = verbs_while_login(f, log_n, verbs);
+        assert_int_equal(alice_now(f).verbs, verbs);
+    }
+    assert_true(between);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -246,6 +471,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_pins, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_audit_names, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_generations, fixture_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_grants_beyond_ones_own, fixture_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_damaged_grant, fixture_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_restored_with_grants, fixture_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_restored_is_another, two_person_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_verbs_while_login, fixture_vault, fixture_done),
     };
 
     return cmocka_run_group_tests_name("users", tests, NULL, NULL);

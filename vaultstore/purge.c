@@ -270,32 +270,54 @@ static int generation_clear(struct vs_store *store, uint64_t what)
 
 /* ------------------------------------------------------------------ second step */
 
-struct pending { struct key keys[PURGE_BATCH]; uint64_t what[PURGE_BATCH]; size_t n; };
+/* From `from` on; what does not authenticate is passed over, and stays. */
+struct pending {
+    struct key keys[PURGE_BATCH], from;
+    uint64_t what[PURGE_BATCH];
+    size_t n;
+    bool end;
+};
+
+static int pending_add(struct vs_store *store, struct pending *pending, const struct kv_slice *key,
+                       const struct kv_slice *value)
+{
+    struct key *copy = &pending->keys[pending->n];
+    struct reader r;
+    int status;
+
+    memcpy(copy->b, key->data, key->len);
+    copy->len = key->len;
+    pending->from = *copy;
+    pending->from.b[pending->from.len++] = 0;    /* what follows it */
+    status = schema_open(store->sealer, store->keys->mac, copy, value, &r);
+    if (status == VS_E_CORRUPT) {
+        store_trace(store, __func__, "what is pending of a purge does not authenticate");
+        return VS_OK;
+    }
+    VS_TRY(status);
+    reader_init(&r, key->data + 2, key->len - 2);
+    pending->what[pending->n++] = get_u64(&r);
+    return VS_OK;
+}
 
 static int pending_collect(struct vs_store *store, enum schema_kind kind, struct pending *pending)
 {
     AUTO(kv_txn) struct kv_txn *txn = NULL;
     AUTO(kv_cursor) struct kv_cursor *cursor = NULL;
-    struct key from = key_pending(kind, 0);
+    const size_t len = key_pending(kind, 0).len;
     struct kv_slice key, value;
     int status;
 
     pending->n = 0;
     VS_TRY(kv_read(store->kv, &txn));
     VS_TRY(kv_cursor_open(txn, &cursor));
-    status = kv_cursor_seek(cursor, from.b, from.len, &key, &value);
+    status = kv_cursor_seek(cursor, pending->from.b, pending->from.len, &key, &value);
     while (status == VS_OK && key.data[0] == TABLE_PENDING && pending->n < PURGE_BATCH &&
-           key.len == from.len && key.data[1] == (uint8_t)kind) {
-        struct key *copy = &pending->keys[pending->n];
-        struct reader r;
-
-        memcpy(copy->b, key.data, key.len);
-        copy->len = key.len;
-        VS_TRY(schema_open(store->sealer, store->keys->mac, copy, &value, &r));
-        reader_init(&r, key.data + 2, key.len - 2);
-        pending->what[pending->n++] = get_u64(&r);
+           key.len == len && key.data[1] == (uint8_t)kind) {
+        VS_TRY(pending_add(store, pending, &key, &value));
         status = kv_cursor_next(cursor, &key, &value);
     }
+    pending->end = pending->n < PURGE_BATCH;
     return status == VS_END ? VS_OK : status;
 }
 
@@ -308,12 +330,24 @@ static int pending_drop(struct commit_txn *txn, void *ctx)
     return VS_OK;
 }
 
-static int pending_do(struct vs_store *store, enum schema_kind kind, const struct pending *pending)
+/* Leaves those that are done. A generation that is damaged waits, and holds up no other. */
+static int pending_do(struct vs_store *store, enum schema_kind kind, struct pending *pending)
 {
+    size_t done = 0;
+
     if (kind == KIND_OBJECT)
         return keyslots_wipe(store->slots, pending->what, pending->n);
-    for (size_t i = 0; i < pending->n; i++)
-        VS_TRY(generation_clear(store, pending->what[i]));
+    for (size_t i = 0; i < pending->n; i++) {
+        int status = generation_clear(store, pending->what[i]);
+
+        if (status == VS_E_CORRUPT) {
+            store_trace(store, __func__, "a purged generation is damaged, and cannot be cleared");
+            continue;
+        }
+        VS_TRY(status);
+        pending->keys[done++] = pending->keys[i];
+    }
+    pending->n = done;
     return VS_OK;
 }
 
@@ -323,13 +357,14 @@ int purge_finish(struct vs_store *store)
     int status = pending == NULL ? VS_E_NOMEM : VS_OK;
 
     for (int kind = KIND_OBJECT; kind <= KIND_GENERATION && status == VS_OK; kind++) {
+        pending->from = key_pending((enum schema_kind)kind, 0);
         do {
             status = pending_collect(store, (enum schema_kind)kind, pending);
             if (status == VS_OK && pending->n > 0)
                 status = pending_do(store, (enum schema_kind)kind, pending);
             if (status == VS_OK && pending->n > 0)
                 status = commit_run(store, pending_drop, pending);
-        } while (status == VS_OK && pending->n == PURGE_BATCH);
+        } while (status == VS_OK && !pending->end);
     }
     free(pending);
     return status;
