@@ -201,7 +201,9 @@ VS_MUST_USE int vs_store_open(const struct vs_options *options, struct vs_store 
 /* All logins and cursors must be gone. NULL is allowed. */
 void vs_store_close(struct vs_store *store);
 
-/* The last committed transaction in any process; about 4 ns. Unchanged: nothing changed. */
+/* The last committed transaction in any process; about 4 ns. Unchanged: nothing changed.
+ * VS_TXNID_UNKNOWN: it could not be read; differs from any that was. */
+#define VS_TXNID_UNKNOWN UINT64_MAX
 uint64_t vs_store_txnid(const struct vs_store *store);
 
 /* Seconds of the vault clock (never back within a boot, never faster than CLOCK_BOOTTIME). */

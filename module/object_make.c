@@ -97,10 +97,10 @@ static CK_RV making_begin(struct call *call, struct attr_list *list, const struc
     making->token = (making->object->bits & OBJ_TOKEN) != 0;
     if (!making->token) {
         making->object->session = call->session->handle;
-        making->object->follows = descent->original != NULL;
-        if (making->object->follows)
-            making->object->original = *descent->original;
-        return CKR_OK;
+        if (descent->original != NULL)
+            making->object->origin = origin_new(descent->original);
+        return descent->original != NULL && making->object->origin == NULL ? CKR_HOST_MEMORY
+                                                                           : CKR_OK;
     }
     TRY(object_encode(attrs, &making->bytes));
     return object_terms(attrs, &making->joined, making->terms, &making->n_terms);
