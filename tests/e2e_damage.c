@@ -9,7 +9,7 @@
 #include "promise.h"
 #include "vaultstore/store_internal.h"
 
-struct damage { struct harness *h; struct vs_id id; };
+struct damage { struct harness *h; struct key key; };
 
 /* Flips a bit of the record; once more, and it is as it was. */
 static int damage_run(void *ctx)
@@ -20,7 +20,7 @@ static int damage_run(void *ctx)
     struct vs_store *store = NULL;
     struct kv_txn *txn = NULL;
     struct kv_slice value;
-    struct key key = key_object(&damage->id);
+    struct key key = damage->key;
     uint8_t copy[2048];
 
     snprintf(path, sizeof(path), "%s/store", damage->h->dir);
@@ -38,15 +38,16 @@ static int damage_run(void *ctx)
     return 0;
 }
 
-static void id_read(struct harness *h, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key,
-                    struct vs_id *ret_id)
+static struct key object_place(struct harness *h, CK_SESSION_HANDLE session, CK_OBJECT_HANDLE key)
 {
+    struct vs_id id;
     char text[33] = "";
     CK_ATTRIBUTE get = {CKA_UNIQUE_ID, text, 32};
 
     OK(h->f->C_GetAttributeValue(session, key, &get, 1));
-    for (size_t i = 0; i < sizeof(ret_id->b); i++)
-        CHECK(sscanf(text + 2 * i, "%2hhx", &ret_id->b[i]) == 1);
+    for (size_t i = 0; i < sizeof(id.b); i++)
+        CHECK(sscanf(text + 2 * i, "%2hhx", &id.b[i]) == 1);
+    return key_object(&id);
 }
 
 static unsigned long long told_deleted(struct harness *h)
@@ -77,8 +78,7 @@ static void test_copy(void **state)
     OK(promise_create(&h, session, "used", 7));
     CHECK(promise_find(&h, session, "used", false, &key, 1) == 1);
     OK(h.f->C_CopyObject(session, key, &in_session, 1, &copy));
-    struct damage damage = {.h = &h};
-    id_read(&h, session, key, &damage.id);
+    struct damage damage = {&h, object_place(&h, session, key)};
     OK(promise_use(&h, session, copy, block));
     OK(h.f->C_EncryptInit(session, &ecb, copy));
     CHECK(fork_run(damage_run, &damage) == 0);
@@ -101,9 +101,39 @@ static void test_copy(void **state)
     harness_done(&h);
 }
 
+/* Nor is a vault whose record cannot be read one whose events are merely hidden. */
+static void test_readers(void **state)
+{
+    struct harness h;
+    struct RPV_AUDIT_RECORD records[64];
+    struct RPV_AUDIT_QUERY query = {.slotID = CK_UNAVAILABLE_INFORMATION};
+    unsigned long long next = 0;
+    CK_SLOT_ID other;
+    CK_ULONG n = 64;
+    (void)state;
+    harness_init(&h, NULL);
+    harness_start(&h);
+    const struct RPV_FUNCTION_LIST *rpv = promise_vendor(&h);
+    OK(rpv->RPV_CreateVault((CK_UTF8CHAR_PTR)"87654321", 8,
+                            (CK_UTF8CHAR_PTR)"other                           ", NULL, &other));
+    OK(rpv->RPV_QueryAudit(&query, records, &n, &next));
+    CK_ULONG generations = 1;
+    struct RPV_GENERATION_INFO live;
+    OK(rpv->RPV_ListGenerations(other, &live, &generations));
+    struct damage damage = {&h, key_generation((uint32_t)other, (uint32_t)live.ulGeneration)};
+    CHECK(fork_run(damage_run, &damage) == 0);
+    n = 64;
+    EXPECT(rpv->RPV_QueryAudit(&query, records, &n, &next), CKR_DEVICE_ERROR);
+    n = 64;
+    query.slotID = h.slot;
+    OK(rpv->RPV_QueryAudit(&query, records, &n, &next));
+    harness_unload(&h);
+    harness_done(&h);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_copy)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_copy), cmocka_unit_test(test_readers)};
     harness_fail_hook = _fail;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
