@@ -6,6 +6,7 @@
 
 #include "attr.h"
 #include "text.h"
+#include "vendor.h"
 #include "vendor_audit.h"
 
 #define EVENTS_AT_ONCE 64u
@@ -367,9 +368,8 @@ static CK_RV list_due(long long until, struct RPV_DUE *out, CK_ULONG *count)
     TRY(arguments_out(count));
     TRY(arguments_in(out, *count));
     size_t n = 0;
-    struct vs_due *due = calloc(*count + 1, sizeof(*due));
-    if (!due)
-        return CKR_HOST_MEMORY;
+    struct vs_due *due = NULL;
+    TRY(array_alloc(out, *count, sizeof(*out), sizeof(*due), &due));
     CK_RV rv = store_status(vs_due_list(module_state()->store, until, due, *count, &n), "due");
     for (size_t i = 0; rv == CKR_OK && i < n; i++) {
         static const struct vs_id none;

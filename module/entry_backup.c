@@ -218,9 +218,8 @@ static CK_RV backup(struct call *call, const CK_OBJECT_HANDLE *handles, CK_ULONG
     b.notify = in->Notify;
     b.application = in->pApplication;
     TRY(keys_in(&b, in->pKeys, in->ulKeys));
-    struct vs_id *ids = calloc(n + 1, sizeof(*ids));
-    if (!ids)
-        return CKR_HOST_MEMORY;
+    struct vs_id *ids = NULL;
+    TRY(array_alloc(handles, n, sizeof(*handles), sizeof(*ids), &ids));
     struct vs_backup ask = {.ids = ids, .n_ids = n, .keys = b.keys, .n_keys = in->ulKeys,
                             .threshold = (uint32_t)in->ulThreshold, .progress = progress_out,
                             .settle = settle, .ctx = &b};
