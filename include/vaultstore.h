@@ -430,6 +430,9 @@ struct vs_new_object {
     const struct vs_id *former;  /* of a new one: the key whose next version it is, or NULL; then
                                   * the verb is rotate, and VS_WRONG_STATE says that the former is
                                   * deleted or has a next version already */
+    const struct vs_id *copy_of; /* of a new one: what it is a copy of, or NULL; VS_WRONG_STATE says that
+                                  * this is not active, or purged, by now, VS_DENIED that the verb get of
+                                  * it is missing, too */
     const struct vs_govern *govern;   /* of a new one: how it starts; NULL: enabled, no limits */
 };
 
