@@ -1,4 +1,8 @@
 /* unit_origin.c: the header of what a session's copy follows: read once, and never behind. */
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "store_fixture.h"
@@ -89,12 +93,68 @@ static void test_end(void **state)
     origin_unref(origin);
 }
 
+/* ------------------------------------------------------------------ threads */
+
+#define THREADS 3u
+
+struct readers {
+    struct fixture *f;
+    struct origin *origin;
+    _Atomic bool end;
+    _Atomic unsigned wrong, seen;
+};
+
+static void *reader(void *ctx)
+{
+    struct readers *readers = ctx;
+
+    while (!atomic_load(&readers->end)) {
+        struct vs_header header;
+        struct origin *mine = origin_ref(readers->origin);
+        int status = origin_header(mine, readers->f->store, 0, &header);
+
+        readers->wrong += status != VS_OK || memcmp(&header.id, origin_id(mine), sizeof(header.id)) != 0 ||
+                          (header.state == VS_STATE_DELETED) != (header.purge_at != 0);
+        readers->seen++;
+        origin_unref(mine);
+    }
+    return NULL;
+}
+
+/* Who has seen a change go through never sees what was before it. */
+static void test_threads(void **state)
+{
+    struct readers readers = {.f = *state};
+    struct fixture *f = *state;
+    unsigned rounds = getenv("REPRIEVE_VARIANT") != NULL ? 10 : 50;
+    pthread_t threads[THREADS];
+    struct vs_id id;
+
+    readers.origin = origin_make(f, &id);
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&threads[i], NULL, reader, &readers), 0);
+    for (unsigned i = 0; i < rounds; i++) {
+        assert_ok(vs_object_delete(f->store, 0, f->user, &id));
+        assert_int_equal(state_of(f, readers.origin, 0), VS_STATE_DELETED);
+        assert_ok(vs_object_recover(f->store, 0, f->user, &id));
+        assert_int_equal(state_of(f, readers.origin, 0), VS_STATE_ACTIVE);
+    }
+    while (atomic_load(&readers.seen) < 1000)
+        sched_yield();
+    atomic_store(&readers.end, true);
+    for (size_t i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(threads[i], NULL), 0);
+    assert_int_equal(atomic_load(&readers.wrong), 0);
+    origin_unref(readers.origin);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_read_once, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_dates, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_end, fixture_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_threads, fixture_vault, fixture_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
