@@ -228,15 +228,16 @@ static CK_RV object_peek(struct call *call, struct object *object, bool *ret_sam
              && header.recovery_level == object->header.recovery_level
              && header.outdated == object->header.outdated
              && header.needs_backup == object->header.needs_backup;
-    if (*ret_same && call->txnid != VS_TXNID_UNKNOWN)
+    if (*ret_same)
         atomic_store_explicit(&object->seen_txnid, call->txnid, memory_order_relaxed);
     return CKR_OK;
 }
 
 static bool object_current(const struct call *call, const struct object *object)
 {
+    uint64_t seen = atomic_load_explicit(&object->seen_txnid, memory_order_relaxed);
     return (object->bits & OBJ_TOKEN) == 0
-        || atomic_load_explicit(&object->seen_txnid, memory_order_relaxed) >= call->txnid;
+        || (seen >= call->txnid && seen != VS_TXNID_UNKNOWN);
 }
 
 /* ------------------------------------------------------------------ lookup */
