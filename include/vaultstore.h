@@ -201,7 +201,9 @@ VS_MUST_USE int vs_store_open(const struct vs_options *options, struct vs_store 
 /* All logins and cursors must be gone. NULL is allowed. */
 void vs_store_close(struct vs_store *store);
 
-/* The last committed transaction in any process; about 4 ns. Unchanged: nothing changed. */
+/* The last committed transaction in any process; about 4 ns. Unchanged: nothing changed.
+ * VS_TXNID_UNKNOWN: it could not be read; differs from any that was. */
+#define VS_TXNID_UNKNOWN UINT64_MAX
 uint64_t vs_store_txnid(const struct vs_store *store);
 
 /* Seconds of the vault clock (never back within a boot, never faster than CLOCK_BOOTTIME). */
@@ -428,6 +430,9 @@ struct vs_new_object {
     const struct vs_id *former;  /* of a new one: the key whose next version it is, or NULL; then
                                   * the verb is rotate, and VS_WRONG_STATE says that the former is
                                   * deleted or has a next version already */
+    const struct vs_id *copy_of; /* of a new one: what it is a copy of, or NULL; VS_WRONG_STATE says that
+                                  * this is not active, or purged, by now, VS_DENIED that the verb get of
+                                  * it is missing, too */
     const struct vs_govern *govern;   /* of a new one: how it starts; NULL: enabled, no limits */
 };
 

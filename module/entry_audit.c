@@ -6,6 +6,7 @@
 
 #include "attr.h"
 #include "text.h"
+#include "vendor.h"
 #include "vendor_audit.h"
 
 #define EVENTS_AT_ONCE 64u
@@ -27,8 +28,8 @@ static void audit_view_auto(struct audit_view *view)
     free(view->hidden);
 }
 
-/* CKR_OK: all that happened in the vault. */
-static CK_RV vault_shown(uint32_t vault)
+/* *ret_why: CKR_OK, the caller sees all that happened in the vault; else why not. */
+static CK_RV vault_shown(uint32_t vault, CK_RV *ret_why)
 {
     struct slot *slot = NULL;
     struct vs_vault_info info;
@@ -36,11 +37,15 @@ static CK_RV vault_shown(uint32_t vault)
     TRY(slot_info(slot, &info, NULL));
     pthread_rwlock_rdlock(&slot->lock);
     bool bound = info.policy.private_audit || (slot->login && vs_login_name(slot->login)[0]);
-    bool may = !bound || (slot->login && vs_login_may(module_state()->store, slot->login, NULL,
-                                                      VS_VERB_AUDIT) == VS_OK);
-    CK_RV why = slot->login ? CKR_ACTION_PROHIBITED : CKR_USER_NOT_LOGGED_IN;
+    int status = !bound ? VS_OK
+                 : slot->login
+                     ? vs_login_may(module_state()->store, slot->login, NULL, VS_VERB_AUDIT)
+                     : VS_DENIED;
+    *ret_why = status == VS_OK ? CKR_OK
+               : slot->login   ? CKR_ACTION_PROHIBITED
+                               : CKR_USER_NOT_LOGGED_IN;
     pthread_rwlock_unlock(&slot->lock);
-    return may ? CKR_OK : why;
+    return status == VS_DENIED || status == VS_REVOKED ? CKR_OK : store_status(status, "audit");
 }
 
 static CK_RV vaults_list(uint32_t **ret_vaults, size_t *ret_n)
@@ -80,22 +85,24 @@ static CK_RV view_refuse(CK_RV why)
                                : "who is logged in lacks the verb audit");
 }
 
-/* slot: whose events are asked for, or CK_UNAVAILABLE_INFORMATION for all. Fails when nothing would
- * be left of them. */
+/* slot: whose events are asked for, or CK_UNAVAILABLE_INFORMATION for all; the other vaults are of
+ * no matter. Fails when nothing would be left. */
 static CK_RV view_make(CK_SLOT_ID slot, struct audit_view *view)
 {
-    size_t n = 0;
+    size_t n = 0, asked = 0;
     TRY(vaults_list(&view->hidden, &n));
     for (size_t i = 0; i < n; i++) {
-        CK_RV rv = vault_shown(view->hidden[i]);
-        if (rv == CKR_OK)
+        CK_RV why = CKR_OK;
+        if (slot != CK_UNAVAILABLE_INFORMATION && slot != view->hidden[i])
             continue;
-        view->why = rv;
+        asked++;
+        TRY(vault_shown(view->hidden[i], &why));
+        if (why == CKR_OK)
+            continue;
+        view->why = why;
         view->hidden[view->n++] = view->hidden[i];
     }
-    if (view->n > 0 && (view->n == n || (slot <= UINT32_MAX && is_hidden(view, (uint32_t)slot))))
-        return view_refuse(view->why);
-    return CKR_OK;
+    return view->n > 0 && view->n == asked ? view_refuse(view->why) : CKR_OK;
 }
 
 static bool event_shown(const struct audit_view *view, const struct vs_event *event)
@@ -361,9 +368,8 @@ static CK_RV list_due(long long until, struct RPV_DUE *out, CK_ULONG *count)
     TRY(arguments_out(count));
     TRY(arguments_in(out, *count));
     size_t n = 0;
-    struct vs_due *due = calloc(*count + 1, sizeof(*due));
-    if (!due)
-        return CKR_HOST_MEMORY;
+    struct vs_due *due = NULL;
+    TRY(array_alloc(out, *count, sizeof(*out), sizeof(*due), &due));
     CK_RV rv = store_status(vs_due_list(module_state()->store, until, due, *count, &n), "due");
     for (size_t i = 0; rv == CKR_OK && i < n; i++) {
         static const struct vs_id none;

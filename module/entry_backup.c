@@ -123,6 +123,13 @@ static CK_RV out_open(struct out_file *out)
     return io_fail(out->path);
 }
 
+/* Where directories are not synced, or not by those who may not read them, the file is as whole as it
+ * gets; that is no reason to do without it. */
+static bool sync_refused(int error)
+{
+    return error == EINVAL || error == EBADF || error == EROFS || error == ENOTSUP;
+}
+
 /* The name is on disk, too. */
 static CK_RV directory_sync(const char *path)
 {
@@ -131,11 +138,23 @@ static CK_RV directory_sync(const char *path)
     int len = slash == path ? 1 : slash ? (int)(slash - path) : 1;
     snprintf(dir, sizeof(dir), "%.*s", len, slash ? path : ".");
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd < 0)
-        return io_fail(dir);
-    CK_RV rv = fsync(fd) == 0 ? CKR_OK : io_fail(dir);
+    if (fd < 0)                          /* a directory to drop files into cannot be read */
+        return errno == EACCES || errno == EPERM ? CKR_OK : io_fail(dir);
+    CK_RV rv = fsync(fd) == 0 || sync_refused(errno) ? CKR_OK : io_fail(dir);
     close(fd);
     return rv;
+}
+
+/* Not over what came to be there meanwhile. Where the file system cannot promise that of a rename (NFS),
+ * a second name is one that was not there. */
+static bool out_rename(struct out_file *out)
+{
+    if (renameat2(AT_FDCWD, out->temporary, AT_FDCWD, out->path, RENAME_NOREPLACE) != 0 &&
+        ((errno != EINVAL && errno != ENOSYS) || link(out->temporary, out->path) != 0))
+        return false;
+    unlink(out->temporary);
+    out->temporary[0] = 0;
+    return true;
 }
 
 static CK_RV out_settle(struct out_file *out)
@@ -145,10 +164,8 @@ static CK_RV out_settle(struct out_file *out)
         return io_fail(out->path ? out->path : "the descriptor");
     if (!out->path)
         return CKR_OK;
-    /* not over what came to be there meanwhile */
-    if (renameat2(AT_FDCWD, out->temporary, AT_FDCWD, out->path, RENAME_NOREPLACE) != 0)
+    if (!out_rename(out))
         return io_fail(out->path);
-    out->temporary[0] = 0;
     CK_RV rv = directory_sync(out->path);
     if (rv != CKR_OK)
         unlink(out->path);
@@ -218,9 +235,8 @@ static CK_RV backup(struct call *call, const CK_OBJECT_HANDLE *handles, CK_ULONG
     b.notify = in->Notify;
     b.application = in->pApplication;
     TRY(keys_in(&b, in->pKeys, in->ulKeys));
-    struct vs_id *ids = calloc(n + 1, sizeof(*ids));
-    if (!ids)
-        return CKR_HOST_MEMORY;
+    struct vs_id *ids = NULL;
+    TRY(array_alloc(handles, n, sizeof(*handles), sizeof(*ids), &ids));
     struct vs_backup ask = {.ids = ids, .n_ids = n, .keys = b.keys, .n_keys = in->ulKeys,
                             .threshold = (uint32_t)in->ulThreshold, .progress = progress_out,
                             .settle = settle, .ctx = &b};

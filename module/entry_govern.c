@@ -106,9 +106,8 @@ static CK_RV list_tombstones(CK_SLOT_ID id, struct RPV_TOMBSTONE *out, CK_ULONG 
     TRY(slot_get(id, &slot));
     size_t cap = out ? *count : 0, n = 0;
     bool fill = false;
-    struct vs_tombstone *list = calloc(cap + 1, sizeof(*list));
-    if (!list)
-        return CKR_HOST_MEMORY;
+    struct vs_tombstone *list = NULL;
+    TRY(array_alloc(out, *count, sizeof(*out), sizeof(*list), &list));
     CK_RV rv = store_status(vs_tombstone_list(module_state()->store, (uint32_t)id, list, cap, &n),
                             "list of tombstones");
     if (rv == CKR_OK)
@@ -143,9 +142,8 @@ static CK_RV list_approvals(CK_SLOT_ID id, struct RPV_APPROVAL *out, CK_ULONG *c
     TRY(slot_get(id, &slot));
     size_t cap = out ? *count : 0, n = 0;
     bool fill = false;
-    struct vs_approval *list = calloc(cap + 1, sizeof(*list));
-    if (!list)
-        return CKR_HOST_MEMORY;
+    struct vs_approval *list = NULL;
+    TRY(array_alloc(out, *count, sizeof(*out), sizeof(*list), &list));
     CK_RV rv = store_status(vs_approval_list(module_state()->store, (uint32_t)id, list, cap, &n),
                             "list of approvals");
     if (rv == CKR_OK)

@@ -54,8 +54,10 @@ static CK_RV object_copy(struct call *call, CK_OBJECT_HANDLE handle,
     attr_list_init(&list);
     struct vs_vault_info info;
     struct template_context context = {.use = TEMPLATE_COPY};
+    enum vs_state state = VS_STATE_ACTIVE;
     TRY(object_get_any(call, handle, &object));
-    if (object_is_governed(call, object) || object_state(object) != VS_STATE_ACTIVE)
+    TRY(object_state(object, &state));
+    if (object_is_governed(call, object) || state != VS_STATE_ACTIVE)
         return trace_fail(CKR_ACTION_PROHIBITED, "only an active object is copied");
     if ((object->bits & OBJ_COPYABLE) == 0)
         return trace_fail(CKR_ACTION_PROHIBITED, "CKA_COPYABLE is CK_FALSE");

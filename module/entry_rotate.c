@@ -238,9 +238,8 @@ static CK_RV rotations(CK_SLOT_ID id, struct RPV_UNIQUE_ID *out, CK_ULONG *count
     if (!initialized)
         return trace_fail(CKR_TOKEN_NOT_RECOGNIZED, "no vault in slot %lu", id);
     size_t cap = out ? *count : 0;
-    struct vs_id *ids = calloc(cap + 1, sizeof *ids);
-    if (!ids)
-        return CKR_HOST_MEMORY;
+    struct vs_id *ids = NULL;
+    TRY(array_alloc(out, *count, sizeof(*out), sizeof(*ids), &ids));
     CK_RV rv = rotations_fill(ids, cap, id, out, count);
     free(ids);
     return rv;

@@ -193,9 +193,8 @@ static CK_RV list_users(CK_SLOT_ID id, struct RPV_USER_INFO *out, CK_ULONG *coun
     TRY(vault_in(id));
     size_t cap = out ? *count : 0, n = 0;
     bool fill = false;
-    struct vs_user_info *infos = calloc(cap + 1, sizeof(*infos));
-    if (!infos)
-        return CKR_HOST_MEMORY;
+    struct vs_user_info *infos = NULL;
+    TRY(array_alloc(out, *count, sizeof(*out), sizeof(*infos), &infos));
     CK_RV rv = user_status(vs_user_list(module_state()->store, (uint32_t)id, infos, cap, &n),
                            "list of users");
     if (rv == CKR_OK)
@@ -227,9 +226,8 @@ static CK_RV list_grants(CK_SLOT_ID id, const char *name, struct RPV_GRANT *out,
     TRY(vault_in(id));
     size_t cap = out ? *count : 0, n = 0;
     bool fill = false;
-    struct vs_grant *grants = calloc(cap + 1, sizeof(*grants));
-    if (!grants)
-        return CKR_HOST_MEMORY;
+    struct vs_grant *grants = NULL;
+    TRY(array_alloc(out, *count, sizeof(*out), sizeof(*grants), &grants));
     CK_RV rv = user_status(vs_user_grants(module_state()->store, (uint32_t)id, name, grants, cap,
                                           &n),
                            "list of grants");

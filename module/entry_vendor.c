@@ -1,4 +1,5 @@
 /* entry_vendor.c: the vendor interface: what has no object. Structures in, structures out. */
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -176,6 +177,16 @@ CK_RV array_room(const void *array, CK_ULONG *count, size_t n, bool *ret_fill)
     return array && room < n ? trace_fail(CKR_BUFFER_TOO_SMALL, "there are %zu", n) : CKR_OK;
 }
 
+CK_RV array_alloc(const void *array, CK_ULONG count, size_t theirs, size_t ours, void *ret_list)
+{
+    size_t n = array && count ? count : 1;
+    if (n > PTRDIFF_MAX / theirs || n > PTRDIFF_MAX / ours)
+        return trace_fail(CKR_ARGUMENTS_BAD, "no array has %zu elements", n);
+    void *list = calloc(n, ours);
+    memcpy(ret_list, &list, sizeof(list));
+    return list ? CKR_OK : CKR_HOST_MEMORY;
+}
+
 static CK_RV vaults_fill(const uint32_t *vaults, size_t n, struct RPV_VAULT_INFO *infos)
 {
     for (size_t i = 0; i < n; i++) {
@@ -191,9 +202,8 @@ static CK_RV list_vaults(struct RPV_VAULT_INFO *infos, CK_ULONG *count)
     TRY(arguments_out(count));
     size_t n = 0, cap = infos ? *count : 0;
     bool fill;
-    uint32_t *vaults = calloc(cap + 1, sizeof(*vaults));
-    if (!vaults)
-        return CKR_HOST_MEMORY;
+    uint32_t *vaults = NULL;
+    TRY(array_alloc(infos, *count, sizeof(*infos), sizeof(*vaults), &vaults));
     CK_RV rv = store_status(vs_vault_list(module_state()->store, vaults, cap, &n),
                             "list of vaults");
     if (rv == CKR_OK)
@@ -344,9 +354,8 @@ static CK_RV list_generations(CK_SLOT_ID id, struct RPV_GENERATION_INFO *out, CK
     TRY(arguments_out(count));
     TRY(vault_get(id, &slot, &info));
     size_t cap = out ? *count : 0;
-    struct vs_generation_info *infos = calloc(cap + 1, sizeof(*infos));
-    if (!infos)
-        return CKR_HOST_MEMORY;
+    struct vs_generation_info *infos = NULL;
+    TRY(array_alloc(out, *count, sizeof(*out), sizeof(*infos), &infos));
     CK_RV rv = generations_fill(id, infos, cap, out, count);
     free(infos);
     return rv;

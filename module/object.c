@@ -21,6 +21,7 @@ void object_unref(struct object *object)
         return;
     key_material_unref(atomic_load_explicit(&object->key, memory_order_relaxed));
     attr_set_free(object->attrs);
+    origin_unref(object->origin);
     free(object);
 }
 
@@ -177,7 +178,7 @@ CK_RV object_new_read(struct call *call, const struct vs_id *id, struct object *
 /* For the audit: the call was about an object that is deleted or purged by now. */
 static void call_gone(struct call *call, const struct object *object)
 {
-    call->gone = object->follows ? object->original : object->header.id;
+    call->gone = *object_bound_by(object);
     call->has_gone = true;
 }
 
@@ -234,8 +235,9 @@ static CK_RV object_peek(struct call *call, struct object *object, bool *ret_sam
 
 static bool object_current(const struct call *call, const struct object *object)
 {
+    uint64_t seen = atomic_load_explicit(&object->seen_txnid, memory_order_relaxed);
     return (object->bits & OBJ_TOKEN) == 0
-        || atomic_load_explicit(&object->seen_txnid, memory_order_relaxed) >= call->txnid;
+        || (seen >= call->txnid && seen != VS_TXNID_UNKNOWN);
 }
 
 /* ------------------------------------------------------------------ lookup */
@@ -264,10 +266,13 @@ static bool object_visible(const struct call *call, const struct object *object)
         || (role == LOGIN_SO && (object->bits & OBJ_TOKEN) != 0);
 }
 
-bool object_orphaned(const struct object *object)
+CK_RV object_orphaned(const struct object *object, bool *ret_orphaned)
 {
-    enum vs_state state = object->follows ? object_state(object) : VS_STATE_ACTIVE;
-    return state == VS_STATE_DELETED || state == VS_STATE_PURGED;
+    enum vs_state state = VS_STATE_ACTIVE;
+    if (object->origin != NULL)
+        TRY(object_state(object, &state));
+    *ret_orphaned = state == VS_STATE_DELETED || state == VS_STATE_PURGED;
+    return CKR_OK;
 }
 
 CK_RV object_get_any(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret_object)
@@ -296,7 +301,9 @@ CK_RV object_get(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret
         call->has_gone = header_deleted(&object->header);
         return handle_invalid("the object is deleted, or not the SO's to use");
     }
-    if (object_orphaned(object)) {
+    bool orphaned = false;
+    TRY(object_orphaned(object, &orphaned));
+    if (orphaned) {
         call_gone(call, object);
         return handle_invalid("what it is a copy of has been deleted");
     }
@@ -308,62 +315,78 @@ CK_RV object_get(struct call *call, CK_OBJECT_HANDLE handle, struct object **ret
 const struct vs_id *object_bound_by(const struct object *object)
 {
     return (object->bits & OBJ_TOKEN) != 0 ? &object->header.id
-           : object->follows               ? &object->original
+           : object->origin != NULL        ? origin_id(object->origin)
                                            : NULL;
 }
 
 CK_RV object_header(const struct object *object, struct vs_header *ret_header)
 {
-    if (!object->follows) {
+    if (object->origin == NULL) {
         *ret_header = object->header;
         return CKR_OK;
     }
-    return store_status(vs_object_peek(module_state()->store, (uint32_t)object->slot,
-                                       &object->original, ret_header),
+    return store_status(origin_header(object->origin, module_state()->store,
+                                      (uint32_t)object->slot, ret_header),
                         "looking an original up");
 }
 
-enum vs_state object_state(const struct object *object)
+CK_RV object_state(const struct object *object, enum vs_state *ret_state)
 {
     struct vs_header original;
-    const struct vs_header *header = &object->header;
-    if (object->follows)
-        return object_header(object, &original) == CKR_OK ? original.effective : VS_STATE_PURGED;
-    if (header->state != VS_STATE_ACTIVE || (header->not_before == 0 && header->not_after == 0))
-        return header->state;
-    int64_t now = vs_store_now(module_state()->store);
-    if (now < header->not_before)
-        return VS_STATE_PREACTIVE;
-    return header->not_after != 0 && now >= header->not_after ? VS_STATE_EXPIRED : VS_STATE_ACTIVE;
+    if (object->origin == NULL) {
+        *ret_state = header_state(module_state()->store, &object->header);
+        return CKR_OK;
+    }
+    CK_RV rv = object_header(object, &original);
+    if (rv == CKR_OK)
+        *ret_state = original.effective;
+    else if (rv == CKR_OBJECT_HANDLE_INVALID)
+        *ret_state = VS_STATE_PURGED;
+    return rv == CKR_OBJECT_HANDLE_INVALID ? CKR_OK : rv;
 }
 
-bool object_state_allows(const struct object *object, bool new_use)
+bool state_allows(enum vs_state state, bool new_use)
 {
-    enum vs_state state = object_state(object);
     return state == VS_STATE_ACTIVE || (state == VS_STATE_EXPIRED && !new_use);
 }
 
-bool object_still_usable(struct call *call, struct object *object, bool new_use)
+/* Changed by another process: what was begun with the old snapshot is judged by the new one, then
+ * *ret_read. CKR_OBJECT_HANDLE_INVALID: it is gone, or deleted. */
+static CK_RV object_renew(struct call *call, struct object *object, struct object **ret_read)
+{
+    bool same = true;
+    if (!object_current(call, object))
+        TRY(object_peek(call, object, &same));
+    return same ? CKR_OK : object_reload(call, object, ret_read);
+}
+
+static CK_RV usable_now(struct call *call, struct object *object, bool new_use, bool *ret_usable)
+{
+    AUTO(object) struct object *read = NULL;
+    enum vs_state state = VS_STATE_PURGED;
+    TRY(object_renew(call, object, &read));
+    if (read != NULL)
+        object = read;
+    if (!object_is_governed(call, object))
+        TRY(object_state(object, &state));
+    *ret_usable = state_allows(state, new_use);
+    return CKR_OK;
+}
+
+CK_RV object_still_usable(struct call *call, struct object *object, bool new_use,
+                          bool *ret_usable)
 {
     AUTO(object) struct object *now = NULL;
-    AUTO(object) struct object *read = NULL;
+    *ret_usable = false;
     if (atomic_load_explicit(&object->dead, memory_order_relaxed)
         || !object_visible(call, object))
-        return false;
+        return CKR_OK;
     if (atomic_load_explicit(&object->superseded, memory_order_relaxed)) {
         now = handle_get(module_state()->handles, object->handle);
         if (now == NULL)
-            return false;
+            return CKR_OK;
         object = now;
     }
-    /* Changed by another process: what was begun with the old snapshot is judged by the new one. */
-    bool same = true;
-    if (!object_current(call, object) && object_peek(call, object, &same) != CKR_OK)
-        return false;
-    if (!same) {
-        if (object_reload(call, object, &read) != CKR_OK)
-            return false;
-        object = read;
-    }
-    return !object_is_governed(call, object) && object_state_allows(object, new_use);
+    CK_RV rv = usable_now(call, object, new_use, ret_usable);
+    return rv == CKR_OBJECT_HANDLE_INVALID ? CKR_OK : rv;
 }

@@ -6,6 +6,7 @@
 #ifndef OBJECT_H
 #define OBJECT_H
 #include "key_material.h"
+#include "origin.h"
 
 struct session;
 struct slot;
@@ -33,8 +34,7 @@ struct object {
     const CK_MECHANISM_TYPE *allowed;   /* unaligned-safe copy; NULL: all */
     size_t n_allowed;
     struct vs_header header;     /* token objects */
-    bool follows;                /* a session's copy of a token object: bound as that one is */
-    struct vs_id original;
+    struct origin *origin;       /* a session's copy of a token object is bound as that one; else NULL */
     _Atomic uint64_t seen_txnid; /* the store's transaction at which header.version was current */
     _Atomic bool superseded;     /* another snapshot stands behind the handle */
     _Atomic bool dead;           /* destroyed, deleted, or its session closed */
@@ -61,20 +61,23 @@ CK_RV object_get_any(struct call *call, CK_OBJECT_HANDLE handle, struct object *
 /* Is it such an object for this session? Then key parts are never shown. */
 bool object_is_governed(const struct call *call, const struct object *object);
 /* Is a running operation's key still usable so (alive, seen, not deleted, disabled or given another
- * date by any process)? One read of the last transaction id when nothing has changed. */
-bool object_still_usable(struct call *call, struct object *object, bool new_use);
+ * date by any process)? One read of the last transaction id when nothing has changed. Fails when the
+ * store does: then nobody knows. */
+CK_RV object_still_usable(struct call *call, struct object *object, bool new_use,
+                          bool *ret_usable);
 /* Its state at this moment: dates count without anybody's doing. Of a copy that follows: that of the
- * original, VS_STATE_PURGED when there is none. */
-enum vs_state object_state(const struct object *object);
+ * original, VS_STATE_PURGED when there is none. Fails when the store does. */
+CK_RV object_state(const struct object *object, enum vs_state *ret_state);
 /* Whose verbs, policy and state bind its use: its own id, its original's, or NULL for none. */
 const struct vs_id *object_bound_by(const struct object *object);
 /* Is what it is a copy of deleted? Then it is of no use any more; the application may still look at it
  * and destroy it. */
-bool object_orphaned(const struct object *object);
-/* For use: the header with what of it depends on the policy; an original's may have moved on. */
+CK_RV object_orphaned(const struct object *object, bool *ret_orphaned);
+/* For use: the header with what of it depends on the policy; an original's may have moved on.
+ * CKR_OBJECT_HANDLE_INVALID: the original is purged; any other is a fault. */
 CK_RV object_header(const struct object *object, struct vs_header *ret_header);
-/* Do the key's state and the vault's policy allow a use? new_use: encrypt, sign, wrap, derive. */
-bool object_state_allows(const struct object *object, bool new_use);
+/* Does this state allow a use? new_use: encrypt, sign, wrap, derive. */
+bool state_allows(enum vs_state state, bool new_use);
 /* The decoded key; borrowed, lives as long as the object. */
 CK_RV object_key(struct object *object, struct key_material **ret_key);
 /* CKA_ALLOWED_MECHANISMS: CKR_MECHANISM_INVALID when the list is there and has it not. */

@@ -99,7 +99,9 @@ static CK_RV check_value(const struct object *object, struct attr_value *view)
 
 static CK_RV rpv_state(const struct object *object, struct attr_value *view)
 {
-    view_ulong(view, (CK_ULONG)object_state(object));
+    enum vs_state state = VS_STATE_PURGED;
+    TRY(object_state(object, &state));
+    view_ulong(view, (CK_ULONG)state);
     return CKR_OK;
 }
 
@@ -277,22 +279,25 @@ static CK_RV attribute_absent(CK_ATTRIBUTE_TYPE type)
                       trace_attribute_name(type));
 }
 
-/* Why an attribute is not shown, or NULL. Of what is in the vault, or a copy of it, key parts and
+/* Why an attribute is not shown, or *ret_why NULL. Of what is in the vault, or a copy of it, key parts and
  * contents are what `get` is the verb for. */
-static const char *attribute_hidden(const struct call *call, const struct object *object,
-                                    const struct attr_row *row)
+static CK_RV attribute_hidden(const struct call *call, const struct object *object,
+                              const struct attr_row *row, const char **ret_why)
 {
+    bool orphaned = false;
+    *ret_why = NULL;
     bool kept = (object->bits & OBJ_SENSITIVE) != 0 || (object->bits & OBJ_EXTRACTABLE) == 0;
     if ((row->rules & (CONCEALED | CONTENT)) == 0)
-        return NULL;
-    if ((row->rules & CONCEALED) != 0 && kept)
-        return "the key is sensitive, or not extractable";
-    if (object_is_governed(call, object) || object_orphaned(object))
-        return "the object is deleted, or not the SO's to read";
+        return CKR_OK;
+    TRY(object_orphaned(object, &orphaned));
     const struct vs_id *bound_by = object_bound_by(object);
-    return bound_by == NULL || slot_may(call->session->slot, bound_by, VS_VERB_GET)
-               ? NULL
-               : "who is logged in lacks the verb get";
+    if ((row->rules & CONCEALED) != 0 && kept)
+        *ret_why = "the key is sensitive, or not extractable";
+    else if (object_is_governed(call, object) || orphaned)
+        *ret_why = "the object is deleted, or not the SO's to read";
+    else if (bound_by != NULL && !slot_may(call->session->slot, bound_by, VS_VERB_GET))
+        *ret_why = "who is logged in lacks the verb get";
+    return CKR_OK;
 }
 
 static CK_RV attribute_compute(const struct object *object, CK_ATTRIBUTE_TYPE type,
@@ -312,7 +317,8 @@ CK_RV object_attribute(const struct call *call, const struct object *object,
     const struct attr_row *row = attr_row(type, object_kind(object->cls, object->key_type));
     if (row == NULL)
         return attribute_absent(type);
-    const char *why = attribute_hidden(call, object, row);
+    const char *why = NULL;
+    TRY(attribute_hidden(call, object, row, &why));
     if (why != NULL)
         return trace_fail(CKR_ATTRIBUTE_SENSITIVE, "%s is not shown: %s",
                           trace_attribute_name(type), why);

@@ -97,17 +97,18 @@ static CK_RV making_begin(struct call *call, struct attr_list *list, const struc
     making->token = (making->object->bits & OBJ_TOKEN) != 0;
     if (!making->token) {
         making->object->session = call->session->handle;
-        making->object->follows = descent->original != NULL;
-        if (making->object->follows)
-            making->object->original = *descent->original;
-        return CKR_OK;
+        if (descent->original != NULL)
+            making->object->origin = origin_new(descent->original);
+        return descent->original != NULL && making->object->origin == NULL ? CKR_HOST_MEMORY
+                                                                           : CKR_OK;
     }
     TRY(object_encode(attrs, &making->bytes));
     return object_terms(attrs, &making->joined, making->terms, &making->n_terms);
 }
 
 static struct vs_new_object making_new_object(const struct making *making, const char *operation,
-                                              const struct vs_id *former)
+                                              const struct vs_id *former,
+                                              const struct vs_id *copy_of)
 {
     const struct object *object = making->object;
     return (struct vs_new_object){
@@ -121,27 +122,32 @@ static struct vs_new_object making_new_object(const struct making *making, const
         .n_terms = making->n_terms,
         .operation = operation,
         .former = former,
+        .copy_of = copy_of,
         .govern = making->govern.set != 0 ? &making->govern : NULL,
     };
 }
 
 /* One transaction for all that belong to the vault. */
 static CK_RV makings_store(struct slot *slot, struct makings *makings, const char *operation,
-                           const struct vs_id *formers)
+                           const struct descent *descent)
 {
+    const struct vs_id *formers = descent->formers;
     struct vs_new_object objects[MAKE_MAX];
     struct vs_id ids[MAKE_MAX];
     size_t n = 0;
     for (size_t i = 0; i < makings->n; i++)
         if (makings->each[i].token)
             objects[n++] = making_new_object(&makings->each[i], operation,
-                                             formers ? &formers[i] : NULL);
+                                             formers ? &formers[i] : NULL, descent->original);
     if (n == 0)
         return CKR_OK;
     struct vs_store *store = module_state()->store;
     pthread_rwlock_rdlock(&slot->lock);
     int status = vs_object_create(store, (uint32_t)slot->id, slot->login, objects, n, ids);
     pthread_rwlock_unlock(&slot->lock);
+    if (status == VS_WRONG_STATE && descent->original != NULL)
+        return trace_fail(CKR_ACTION_PROHIBITED,
+                          "only an active object is copied, and this one is none by now");
     if (status == VS_DENIED && atomic_load(&slot->role) != LOGIN_NONE)
         return trace_fail(CKR_TOKEN_WRITE_PROTECTED, "who is logged in lacks the verb %s, or one "
                                                      "for what the template governs",
@@ -172,7 +178,7 @@ static CK_RV objects_make(struct call *call, struct attr_list *lists, size_t n,
     CK_OBJECT_HANDLE handles[MAKE_MAX] = {0};
     for (size_t i = 0; i < n; i++)
         TRY(making_begin(call, &lists[i], descent, &makings.each[i]));
-    TRY(makings_store(call->session->slot, &makings, operation, descent->formers));
+    TRY(makings_store(call->session->slot, &makings, operation, descent));
     CK_RV rv = CKR_OK;
     for (size_t i = 0; i < n && rv == CKR_OK; i++) {
         rv = handle_add(module_state()->handles, makings.each[i].object, &handles[i]);

@@ -95,8 +95,7 @@ static void snapshot_replace(struct object *former, struct object *object)
 {
     object->slot = former->slot;
     object->session = former->session;
-    object->follows = former->follows;
-    object->original = former->original;
+    object->origin = former->origin != NULL ? origin_ref(former->origin) : NULL;
     struct key_material *key = atomic_load(&former->key);
     if (key != NULL)
         object->key = key_material_ref(key);

@@ -163,24 +163,30 @@ static bool operation_login_stands(const struct call *call, const struct operati
                                                    memory_order_relaxed);
 }
 
-static bool operation_key_stands(struct call *call, const struct operation *op, struct object *key)
+/* Fails when the key does not allow the operation any more, or when nobody knows. */
+static CK_RV operation_key_stands(struct call *call, const struct operation *op,
+                                  struct object *key)
 {
-    bool stands = operation_login_stands(call, op, key)
-                  && object_still_usable(call, key, USAGE[op->kind].new_use)
-                  && usage_may(call, op->kind, key);
-    if (!stands)
-        use_refused(call, key, op->kind, CKR_OPERATION_NOT_INITIALIZED);
-    return stands;
+    bool usable = false;
+    CK_RV rv = CKR_OK;
+    if (operation_login_stands(call, op, key))
+        rv = object_still_usable(call, key, USAGE[op->kind].new_use, &usable);
+    if (rv == CKR_OK && (!usable || !usage_may(call, op->kind, key)))
+        rv = trace_fail(CKR_OPERATION_NOT_INITIALIZED,
+                        "the operation has ended: its key was deleted, disabled, out of date or "
+                        "revoked, or there was a logout");
+    if (rv != CKR_OK)
+        use_refused(call, key, op->kind, rv);
+    return rv;
 }
 
-static bool operation_stands(struct call *call, const struct operation *op)
+static CK_RV operation_stands(struct call *call, const struct operation *op)
 {
-    if (op->key && !operation_key_stands(call, op, op->key))
-        return false;
+    if (op->key)
+        TRY(operation_key_stands(call, op, op->key));
     for (size_t i = 0; i < op->n_digested; i++)
-        if (!operation_key_stands(call, op, op->digested[i]))
-            return false;
-    return true;
+        TRY(operation_key_stands(call, op, op->digested[i]));
+    return CKR_OK;
 }
 
 CK_RV operation_active(struct call *call, enum operation_kind kind, struct operation **ret_op)
@@ -188,20 +194,21 @@ CK_RV operation_active(struct call *call, enum operation_kind kind, struct opera
     struct operation *op = call->session->operations[kind];
     if (!op)
         return trace_fail(CKR_OPERATION_NOT_INITIALIZED, "no such operation is active");
-    if (!operation_stands(call, op)) {
+    CK_RV rv = operation_stands(call, op);
+    if (rv == CKR_OK)
+        *ret_op = op;
+    else
         operation_end(call->session, kind, false);
-        return trace_fail(CKR_OPERATION_NOT_INITIALIZED,
-                          "the operation has ended: its key was deleted, disabled, out of date or "
-                          "revoked, or there was a logout");
-    }
-    *ret_op = op;
-    return CKR_OK;
+    return rv;
 }
 
 CK_RV operation_digested(struct call *call, struct operation *op, struct object *key)
 {
     if (object_bound_by(key) == NULL)
         return CKR_OK;           /* the application's own, to destroy when it has gone in */
+    for (size_t i = 0; i < op->n_digested; i++)
+        if (op->digested[i]->handle == key->handle)
+            return CKR_OK;       /* judged at every call as it is: once is enough */
     struct object **more = realloc(op->digested, (op->n_digested + 1) * sizeof(struct object *));
     if (!more)
         return CKR_HOST_MEMORY;

@@ -61,20 +61,20 @@ static int64_t seconds_now(void)
     return (int64_t)t.tv_sec;
 }
 
+/* False with errno; part of a line on a stream is none. */
 static bool send_all(int fd, const char *text, size_t len)
 {
-    int flags = MSG_NOSIGNAL | (seconds_now() < impatient_until ? MSG_DONTWAIT : 0);
-    if (send(fd, text, len, flags) == (ssize_t)len)
-        return true;
-    if (errno == EAGAIN)
-        impatient_until = seconds_now() + IMPATIENT_S;
-    return false;
+    ssize_t sent = send(fd, text, len, MSG_NOSIGNAL);
+    if (sent >= 0 && (size_t)sent < len)
+        errno = EMSGSIZE;
+    return sent == (ssize_t)len;
 }
 
 /* False with errno. */
 static bool hand_over(int type, const struct sockaddr_un *to, const char *text, size_t len)
 {
-    int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
+    int flags = SOCK_CLOEXEC | (seconds_now() < impatient_until ? SOCK_NONBLOCK : 0);
+    int fd = socket(AF_UNIX, type | flags, 0);
     if (fd < 0)
         return false;
     const struct timeval wait = {.tv_usec = WAIT_US};      /* for a stream's connect, too */
@@ -82,6 +82,8 @@ static bool hand_over(int type, const struct sockaddr_un *to, const char *text, 
     bool done = connect(fd, (const struct sockaddr *)to, sizeof(*to)) == 0 &&
                 send_all(fd, text, len);
     int error = errno;
+    if (!done && (error == EAGAIN || error == EINPROGRESS))
+        impatient_until = seconds_now() + IMPATIENT_S;
     close(fd);
     errno = error;
     return done;

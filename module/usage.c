@@ -10,12 +10,15 @@ static CK_RV usage_state(const struct usage_row *row, const struct object *objec
         [VS_STATE_DELETED] = "deleted",          [VS_STATE_PURGED] = "purged"};
     struct vs_header original;
     const struct vs_header *header = &object->header;
-    if (!object_state_allows(object, row->new_use))
-        return trace_fail(row->wrong_state, "the key is %s", words[object_state(object)]);
-    if (object->follows && object_header(object, &original) != CKR_OK)
-        return row->bad_handle;  /* gone just now */
-    if (object->follows)
+    if (object->origin != NULL) {
+        CK_RV rv = object_header(object, &original);
+        if (rv != CKR_OK)        /* gone just now, or a fault */
+            return rv == CKR_OBJECT_HANDLE_INVALID ? row->bad_handle : rv;
         header = &original;
+    }
+    enum vs_state state = header_state(module_state()->store, header);
+    if (!state_allows(state, row->new_use))
+        return trace_fail(row->wrong_state, "the key is %s", words[state]);
     if (header->outdated && row->newest)
         return trace_fail(row->wrong_state,
                           "there is a newer version of the key, and the vault's policy wants it "

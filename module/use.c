@@ -323,9 +323,11 @@ void use_refused(struct call *call, const struct object *object, enum operation_
         header = object->header;
         header.id = *object_bound_by(object);
         if (!(object->bits & OBJ_TOKEN))
-            header.state = VS_STATE_DELETED;     /* if it is gone altogether */
+            header.effective = VS_STATE_ACTIVE;  /* unless the original says otherwise */
         /* an operation's key is as it was at its begin */
-        (void)!vs_object_peek(module_state()->store, (uint32_t)object->slot, &header.id, &header);
+        if (vs_object_peek(module_state()->store, (uint32_t)object->slot, &header.id, &header) ==
+            VS_NOT_FOUND)
+            header.state = VS_STATE_DELETED;     /* gone altogether */
     } else if (!object && call->has_gone) {
         header.id = call->gone;
         header.state = VS_STATE_DELETED;

@@ -6,6 +6,10 @@
 /* The convention on arrays (5.2) once the number is known: sets it, tells whether to fill. */
 CK_RV array_room(const void *array, CK_ULONG *count, size_t n, bool *ret_fill);
 
+/* Room for as many elements as the caller says that its array has (none: NULL), and never none, to be
+ * freed. CKR_ARGUMENTS_BAD: no array has so many elements of `theirs` bytes. */
+CK_RV array_alloc(const void *array, CK_ULONG count, size_t theirs, size_t ours, void *ret_list);
+
 /* entry_user.c */
 CK_RV RPV_AddUser(CK_SESSION_HANDLE hSession, const char *pName, CK_UTF8CHAR *pPin,
                   CK_ULONG ulPinLen, CK_ULONG ulVerbs);

@@ -5,6 +5,7 @@
  *                            it. FILE is made once it listens. Ends by a signal.
  *   aid stream SOCKET FILE   the same by connections, as some log daemons take them
  *   aid deaf SOCKET FILE     the same, but it takes nothing: its queue fills
+ *   aid full SOCKET FILE     a stream that takes nothing, and whose queue of connections is full
  *   aid clock FILE SECONDS   moves the clock of reprieve-test.so (REPRIEVE_TEST_CLOCK) on, which it
  *                            makes where there is none
  *   aid spoil STORE SEQ      flips a bit of that event in the log
@@ -40,10 +41,20 @@ static ssize_t message_take(int fd, bool stream, char *text, size_t size)
     return len;
 }
 
+/* Connections of its own, until there is no room for one more. */
+static void queue_fill(const struct sockaddr_un *name)
+{
+    int fd;
+
+    do
+        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    while (fd >= 0 && connect(fd, (const struct sockaddr *)name, sizeof(*name)) == 0);
+}
+
 static int listen_on(const char *path, const char *file, const char *how)
 {
     struct sockaddr_un name = {.sun_family = AF_UNIX};
-    bool stream = how[0] == 's';
+    bool stream = how[0] == 's' || how[0] == 'f';
     char text[65536];
     FILE *out = NULL;
     int fd = socket(AF_UNIX, stream ? SOCK_STREAM : SOCK_DGRAM, 0);
@@ -52,10 +63,12 @@ static int listen_on(const char *path, const char *file, const char *how)
     if (fd < 0 || bind(fd, (struct sockaddr *)&name, sizeof(name)) != 0 ||
         (stream && listen(fd, 8) != 0))
         return fail(path);
+    if (how[0] == 'f')
+        queue_fill(&name);
     out = fopen(file, "w");
     if (out == NULL)
         return fail(file);
-    while (how[0] == 'd')
+    while (how[0] == 'd' || how[0] == 'f')
         pause();
     for (;;) {
         ssize_t len = message_take(fd, stream, text, sizeof(text));
@@ -116,12 +129,14 @@ int main(int argc, char **argv)
 {
     const char *what = argc == 4 ? argv[1] : "";
 
-    if (strcmp(what, "listen") == 0 || strcmp(what, "stream") == 0 || strcmp(what, "deaf") == 0)
+    if (strcmp(what, "listen") == 0 || strcmp(what, "stream") == 0 || strcmp(what, "deaf") == 0 ||
+        strcmp(what, "full") == 0)
         return listen_on(argv[2], argv[3], what);
     if (strcmp(what, "clock") == 0)
         return clock_move(argv[2], argv[3]);
     if (strcmp(what, "spoil") == 0)
         return spoil(argv[2], argv[3]);
-    fputs("usage: aid listen|stream|deaf SOCKET FILE | clock FILE SECONDS | spoil STORE SEQ\n", stderr);
+    fputs("usage: aid listen|stream|deaf|full SOCKET FILE | clock FILE SECONDS | spoil STORE SEQ\n",
+          stderr);
     return 2;
 }

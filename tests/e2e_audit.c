@@ -260,6 +260,14 @@ static void reason_has(const char *words)
         harness_fail(__FILE__, __LINE__, "the reason is: %s", reason);
 }
 
+static void reason_has_not(const char *words)
+{
+    char reason[300] = "";
+    OK(rpv->RPV_GetLastReason(reason, sizeof reason));
+    if (strstr(reason, words) != NULL)
+        harness_fail(__FILE__, __LINE__, "the reason is: %s", reason);
+}
+
 static void named_login(struct harness *h, CK_SESSION_HANDLE session, const char *name)
 {
     OK(h->f3->C_LoginUser(session, CKU_USER, (CK_UTF8CHAR_PTR)"pin of it", 9,
@@ -323,6 +331,19 @@ static void test_readers(void **state)
 }
 
 /* One vault's readers do not see another's events, and are told so. */
+/* Its events are for those only who log in. */
+static void other_vault_hide(struct harness *h, CK_SLOT_ID other)
+{
+    CK_SLOT_ID first = h->slot;
+    CK_SESSION_HANDLE session;
+    OK(h->f->C_OpenSession(other, CKF_SERIAL_SESSION | CKF_RW_SESSION, NULL, NULL, &session));
+    OK(h->f->C_Login(session, CKU_SO, (CK_UTF8CHAR_PTR)"87654321", 8));
+    h->slot = other;
+    private_audit_set(h, session, CK_TRUE);
+    h->slot = first;
+    OK(h->f->C_CloseSession(session));
+}
+
 static void test_readers_of_one_vault(void **state)
 {
     struct harness h;
@@ -346,7 +367,16 @@ static void test_readers_of_one_vault(void **state)
     assert_true(n > 0 && n < both);
     OK(events_of(other, &n));
     assert_true(n > 0);
+    reason_has_not("left out");              /* what was asked for is all there */
     EXPECT(events_of(h.slot, &n), CKR_ACTION_PROHIBITED);
+    reason_has("lacks the verb audit");
+    other_vault_hide(&h, other);
+    EXPECT(events_of(h.slot, &n), CKR_ACTION_PROHIBITED);
+    reason_has("lacks the verb audit");
+    EXPECT(events_of(other, &n), CKR_USER_NOT_LOGGED_IN);
+    reason_has("private_audit");
+    CK_RV any = events_of(ANY, &n);
+    assert_true(any == CKR_ACTION_PROHIBITED || any == CKR_USER_NOT_LOGGED_IN);
     harness_unload(&h);
     harness_done(&h);
 }

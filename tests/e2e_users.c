@@ -289,12 +289,54 @@ static void test_who_may(void **state)
     harness_unload(&h);
 }
 
+/* Counts of which no array can be: nothing is written, whatever the multiplication comes to. */
+static void test_counts(void **state)
+{
+    (void)state;
+    static union {
+        struct RPV_USER_INFO user;
+        struct RPV_GRANT grant;
+        struct RPV_TOMBSTONE tombstone;
+        struct RPV_APPROVAL approval;
+        struct RPV_VAULT_INFO vault;
+        struct RPV_GENERATION_INFO generation;
+        struct RPV_UNIQUE_ID id;
+        struct RPV_DUE due;
+        CK_OBJECT_HANDLE handle;
+    } one;
+    CK_SESSION_HANDLE session = parent_begin();
+    const struct RPV_FUNCTION_LIST *rpv = promise_vendor(&h);
+    struct RPV_BACKUP ask = {.pPath = "/nowhere"};
+    unsigned long long objects;
+
+    OK(rpv->RPV_AddUser(session, "x", PIN("x-pin"), RPV_VERB_SIGN));
+    for (CK_ULONG less = 0; less < 2; less++) {
+        CK_ULONG n = ~less;
+
+        EXPECT(rpv->RPV_ListUsers(h.slot, &one.user, &n), CKR_ARGUMENTS_BAD);
+        EXPECT(rpv->RPV_ListGrants(h.slot, "x", &one.grant, &n), CKR_ARGUMENTS_BAD);
+        EXPECT(rpv->RPV_ListTombstones(h.slot, &one.tombstone, &n), CKR_ARGUMENTS_BAD);
+        EXPECT(rpv->RPV_ListApprovals(h.slot, &one.approval, &n), CKR_ARGUMENTS_BAD);
+        EXPECT(rpv->RPV_ListVaults(&one.vault, &n), CKR_ARGUMENTS_BAD);
+        EXPECT(rpv->RPV_ListGenerations(h.slot, &one.generation, &n), CKR_ARGUMENTS_BAD);
+        EXPECT(rpv->RPV_ListRotations(h.slot, &one.id, &n), CKR_ARGUMENTS_BAD);
+        EXPECT(rpv->RPV_ListDue(INT64_MAX, &one.due, &n), CKR_ARGUMENTS_BAD);
+        EXPECT(rpv->RPV_Backup(session, &one.handle, n, &ask, &objects), CKR_ARGUMENTS_BAD);
+        assert_true(n == ~less);
+    }
+    CK_ULONG n = 0;
+    OK(rpv->RPV_ListUsers(h.slot, NULL, &n));
+    assert_int_equal(n, 1);
+    harness_unload(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_revoke_and_remove, setup, teardown),
         cmocka_unit_test_setup_teardown(test_grants, setup, teardown),
         cmocka_unit_test_setup_teardown(test_who_may, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_counts, setup, teardown),
     };
 
     return cmocka_run_group_tests_name("users", tests, NULL, NULL);

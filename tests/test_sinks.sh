@@ -43,7 +43,7 @@ stop() {
 trap 'stop; rm -rf "$tap_dir"' EXIT
 
 journal=/run/systemd/journal/socket
-# daemon listen|deaf SOCKET FILE: begins, and has begun when this returns
+# daemon listen|deaf|stream|full SOCKET FILE: begins, and has begun when this returns
 daemon() {
     rm -f "$3"
     "$aid" "$1" "$2" "$3" &
@@ -169,6 +169,25 @@ for _ in $(seq 100); do
     sleep 0.1
 done
 tap_is 'is there to the last' "$(grep -c '^REPRIEVE_OPERATION=KeyDelete$' burst.out)" 30
+stop
+
+# A stream whose queue of connections is full: one event waits, and not those that follow. Thirty that
+# wait take three seconds more than thirty that have nowhere to go.
+deletes_ms() {
+    rpv recover --all >out
+    deletes_from=$(date +%s%N)
+    # shellcheck disable=SC2046 # the names are words
+    rpv delete $(seq -f burst%.0f 30) >out || cat out >&2
+    echo $((($(date +%s%N) - deletes_from) / 1000000))
+}
+sink none
+without=$(deletes_ms)
+sink syslog
+daemon full /dev/log full.out
+with=$(deletes_ms)
+echo "# thirty deletes: $without ms, to a full queue $with ms"
+tap_ok 'a stream that takes no connection is not waited for each time' [ "$with" -lt $((without + 1500)) ]
+tap_is 'and they are deleted' "$(rpv list | grep -c burst)" 0
 stop
 
 # ---------------------------------------------------------------- alerts

@@ -243,6 +243,70 @@ static void test_audit_says_who(void **state)
     assert_status(vs_audit_read(f->store, seq + 1, &event, 1, &n), VS_END);
 }
 
+static int copy_try(struct fixture *f, struct vs_login *login, const struct vs_id *original)
+{
+    const struct vs_new_object object = {.kind = 4, .is_private = true, .destroyable = true,
+                                         .attrs = (const uint8_t *)"copy", .attrs_len = 4,
+                                         .operation = "KeyCopy", .copy_of = original};
+    size_t live = find_all(f, f->user, false), copies = audit_count(f, "KeyCopy", VS_OK);
+    struct vs_id id;
+    int status = vs_object_create(f->store, 0, login, &object, 1, &id);
+
+    assert_int_equal(find_all(f, f->user, false), live + (status == VS_OK));
+    assert_int_equal(audit_count(f, "KeyCopy", VS_OK), copies + (status == VS_OK));
+    return status;
+}
+
+static void govern_one(struct fixture *f, const struct vs_id *id, const struct vs_govern *govern)
+{
+    assert_ok(vs_object_govern(f->store, 0, f->user, id, govern));
+}
+
+/* Judged where the copy is made: what was looked at before may have been deleted since. */
+static void test_copy_of(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id id = object_make(f, f->user, true, "original", "attributes"), none = id;
+    int64_t now = vs_store_now(f->store);
+
+    assert_ok(copy_try(f, f->user, &id));
+    none.b[15] ^= 0x40;
+    assert_status(copy_try(f, f->user, &none), VS_WRONG_STATE);
+    govern_one(f, &id, &(struct vs_govern){.set = VS_GOVERN_ENABLED});
+    assert_status(copy_try(f, f->user, &id), VS_WRONG_STATE);
+    govern_one(f, &id, &(struct vs_govern){.set = VS_GOVERN_ENABLED, .enabled = true});
+    assert_ok(copy_try(f, f->user, &id));
+    govern_one(f, &id, &(struct vs_govern){.set = VS_GOVERN_NOT_AFTER, .not_after = now + 100});
+    assert_ok(copy_try(f, f->user, &id));
+    fixture_pass(f, 200);
+    assert_status(copy_try(f, f->user, &id), VS_WRONG_STATE);
+    govern_one(f, &id, &(struct vs_govern){.set = VS_GOVERN_NOT_AFTER});
+    assert_ok(copy_try(f, f->user, &id));
+    assert_ok(vs_object_delete(f->store, 0, f->user, &id));
+    assert_status(copy_try(f, f->user, &id), VS_WRONG_STATE);
+    assert_ok(vs_object_recover(f->store, 0, f->user, &id));
+    assert_ok(copy_try(f, f->user, &id));
+    assert_ok(vs_object_delete(f->store, 0, f->user, &id));
+    fixture_pass(f, 400 * (int64_t)DAY);     /* past its purge date, swept or not */
+    assert_status(copy_try(f, f->user, &id), VS_WRONG_STATE);
+}
+
+/* Nor by a principal who may make objects, but not get this one. */
+static void test_copy_without_get(void **state)
+{
+    struct fixture *f = *state;
+    struct vs_id id = object_make(f, f->user, true, "original", "attributes");
+    const uint8_t *pin = (const uint8_t *)"pin of it";
+    struct vs_login *clerk;
+
+    assert_ok(vs_user_add(f->store, f->so, "clerk", pin, 9, VS_VERB_CREATE | VS_VERB_SIGN));
+    assert_ok(vs_login_named(f->store, 0, "clerk", pin, 9, &clerk));
+    assert_status(copy_try(f, clerk, &id), VS_DENIED);
+    assert_ok(vs_user_grant(f->store, f->so, "clerk", &id, VS_VERB_GET));
+    assert_ok(copy_try(f, clerk, &id));
+    vs_logout(clerk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -258,6 +322,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_delete_recover, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_unknown, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_restart, fixture_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_copy_of, fixture_vault, fixture_done),
+        cmocka_unit_test_setup_teardown(test_copy_without_get, fixture_vault, fixture_done),
         cmocka_unit_test_setup_teardown(test_audit_says_who, fixture_vault, fixture_done),
     };
 

@@ -130,6 +130,29 @@ static struct vs_id purged_make(struct fixture *f, const struct vs_id *id)
     return *id;
 }
 
+/* The acceptance is the vault's own affair: private_audit shows its events to readers of that alone. */
+static void acceptance_expect(struct fixture *f)
+{
+    struct vs_generation_info live;
+    struct vs_event events[16];
+    uint64_t from = 1;
+    size_t n, seen = 0;
+
+    assert_ok(vs_generation_list(f->store, 0, &live, 1, &n));
+    assert_int_equal(n, 1);
+    while (vs_audit_read(f->store, from, events, 16, &n) == VS_OK) {
+        for (size_t i = 0; i < n; i++) {
+            if (strncmp(events[i].operation, "Rollback", 8) != 0)
+                continue;
+            assert_int_equal(events[i].vault, 0);
+            assert_int_equal(events[i].generation, live.generation);
+            seen++;
+        }
+        from = events[n - 1].seq + 1;
+    }
+    assert_int_equal(seen, 2);
+}
+
 /* The copy knows neither the object nor its purge. Its slot does, if nobody fills it again. */
 static void test_purged_since(void **state)
 {
@@ -146,6 +169,7 @@ static void test_purged_since(void **state)
     assert_int_equal(restore(f, false), 0);
     assert_int_equal(find_label(f, f->user, "restored", false, NULL), 0);
     assert_int_equal(find_all(f, f->user, false), 1);
+    acceptance_expect(f);
     audit_expect_whole(f);
 }
 

@@ -74,6 +74,23 @@ uint32_t vs_create_verb(enum vs_origin origin, bool next)
     return (size_t)origin < sizeof(verbs) / sizeof(verbs[0]) ? verbs[origin] : 0;
 }
 
+/* Of what is not active by now, or not the login's to get, no copy is made: not even by who looked a
+ * moment ago. */
+static int copy_allows(struct commit_txn *txn, const struct create *c,
+                       const struct generation *live, const struct vs_id *original)
+{
+    struct object_record record;
+    int status = object_visible(txn->store, txn->kv, live->number, original, &record);
+
+    if (status == VS_NOT_FOUND)
+        return VS_WRONG_STATE;
+    VS_TRY(status);
+    VS_TRY(login_needs(txn->store, txn->kv, c->login, original, VS_VERB_GET));
+    return lifecycle_effective(&record.header, txn->clock.now) == VS_STATE_ACTIVE
+               ? VS_OK
+               : VS_WRONG_STATE;
+}
+
 static int create_allows(struct commit_txn *txn, const struct create *c,
                          const struct generation *live, const struct vs_new_object *object)
 {
@@ -82,6 +99,8 @@ static int create_allows(struct commit_txn *txn, const struct create *c,
     VS_TRY(object->former != NULL
                ? rotate_allows(txn, live, c->login, object->former)
                : login_needs(txn->store, txn->kv, c->login, NULL, vs_create_verb(object->origin, false)));
+    if (object->copy_of != NULL)
+        VS_TRY(copy_allows(txn, c, live, object->copy_of));
     if (live->policy.reserve_names)
         VS_TRY(name_reserved(txn, live, object, c->login));
     if (object->govern == NULL)

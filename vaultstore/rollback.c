@@ -119,13 +119,19 @@ static int wrecks_purge(struct vs_store *store, enum schema_table table,
 
 /* ------------------------------------------------------------------ accepting */
 
-struct acceptance { uint32_t vault; const char *operation; uint64_t head; struct store_state state; };
+struct acceptance {
+    uint32_t vault, generation;   /* whose SO accepts: the events are that vault's, for its readers */
+    const char *operation;
+    uint64_t head;
+    struct store_state state;
+};
 
 static int acceptance_run(struct commit_txn *txn, void *ctx)
 {
     struct acceptance *a = ctx;
     char detail[96];
-    const struct audit_entry entry = {.vault = a->vault, .operation = a->operation,
+    const struct audit_entry entry = {.vault = a->vault, .generation = a->generation,
+                                      .operation = a->operation,
                                       .principal = role_name(VS_ROLE_SO), .detail = detail};
 
     snprintf(detail, sizeof(detail), "the log ended at %" PRIu64 ", host.head knew %" PRIu64,
@@ -162,6 +168,7 @@ static int rollback_accept(struct vs_store *store, uint32_t vault, const uint8_t
     if (!atomic_load(&store->head.protects))
         return VS_WRONG_STATE;
     VS_TRY(live_read(store, vault, &live));
+    a.generation = live.number;
     VS_TRY(pin_check(store, vault, live.number, VS_ROLE_SO, pin, pin_len, &vault_key));
     status = head_read(store, &mark);
     if (status != VS_NOT_FOUND)
