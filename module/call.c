@@ -87,7 +87,8 @@ CK_RV call_begin_session(struct call *call, enum call_id id, CK_SESSION_HANDLE h
     if (atomic_load_explicit(&slot->audit_each, memory_order_relaxed))
         call->began_ns = call_clock_ns();
     CK_RV rv = CKR_OK;
-    if (atomic_load_explicit(&slot->checked_txnid, memory_order_relaxed) != call->txnid)
+    if (atomic_load_explicit(&slot->checked_txnid, memory_order_relaxed) != call->txnid
+        || call->txnid == VS_TXNID_UNKNOWN)
         rv = slot_refresh(slot);
     if (rv == CKR_OK && session->warm_epoch != handle_epoch(module_state()->handles))
         warm_drop_retired(session);

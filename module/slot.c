@@ -57,8 +57,8 @@ static struct slot *slot_of(struct slot_table *table, CK_SLOT_ID id)
     if (!slot)
         return NULL;
     slot->id = id;
-    slot->info_txnid = UINT64_MAX;
-    atomic_store(&slot->checked_txnid, UINT64_MAX);
+    slot->info_txnid = VS_TXNID_UNKNOWN;
+    atomic_store(&slot->checked_txnid, VS_TXNID_UNKNOWN);
     atomic_store(&slot->verbs, UINT32_MAX);
     pthread_rwlock_init(&slot->lock, NULL);
     pthread_mutex_init(&slot->login_lock, NULL);
@@ -175,7 +175,7 @@ static CK_RV info_read(struct slot *slot)
 {
     struct vs_store *store = module_state()->store;
     uint64_t txnid = vs_store_txnid(store);
-    if (slot->info_txnid == txnid)
+    if (slot->info_txnid == txnid && txnid != VS_TXNID_UNKNOWN)
         return CKR_OK;
     struct vs_vault_info info = {0};
     int status = vs_vault_info(store, (uint32_t)slot->id, &info);
@@ -216,7 +216,7 @@ CK_RV slot_refresh(struct slot *slot)
 {
     struct vs_store *store = module_state()->store;
     uint64_t txnid = vs_store_txnid(store);
-    if (atomic_load(&slot->checked_txnid) == txnid)
+    if (atomic_load(&slot->checked_txnid) == txnid && txnid != VS_TXNID_UNKNOWN)
         return CKR_OK;
     if (atomic_load(&slot->role) != LOGIN_NONE) {
         pthread_rwlock_rdlock(&slot->lock);
