@@ -15,6 +15,7 @@
 #define RETRY_MS 10000u
 #define TICK_MS 10u                  /* the coarse clock may be that late */
 #define EXIT_WAIT_MS 1000u
+#define FORK_WAIT_MS 250u
 #define STACK (1u << 20)
 
 static struct timespec time_of_ms(uint64_t ms)
@@ -23,48 +24,88 @@ static struct timespec time_of_ms(uint64_t ms)
                              .tv_nsec = (long)(ms % 1000) * 1000000};
 }
 
-/* ------------------------------------------------------------------ the end of the process */
+/* ------------------------------------------------------------------ fork, and the end of the process */
 
-/* No write is begun any more; one that has begun is let finish, within reason: another process may
- * hold the store's lock and stand still. It is waited for once. False: it goes on. */
-static bool write_over(struct flusher *flusher)
+/* Of the process, not of the module's state: fork and exit meet them at any time. */
+static pthread_mutex_t busy = PTHREAD_MUTEX_INITIALIZER;    /* held while the thread is at work */
+static _Thread_local bool forker_has_it;
+static _Atomic bool gone;
+
+bool flusher_gone(void)
 {
-    unsigned wait_ms = atomic_exchange(&flusher->gone, true) ? 0 : EXIT_WAIT_MS;
-    while (pthread_mutex_trylock(&flusher->busy) != 0) {
+    return atomic_load(&gone);
+}
+
+static bool busy_take(unsigned wait_ms)
+{
+    while (pthread_mutex_trylock(&busy) != 0) {
         if (wait_ms-- == 0)
             return false;
         nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
     }
-    pthread_mutex_unlock(&flusher->busy);
+    return true;
+}
+
+/* No write is begun any more; one that has begun is let finish, within reason: another process may
+ * hold the store's lock and stand still. It is waited for once. False: it goes on. */
+static bool write_over(void)
+{
+    if (!busy_take(atomic_exchange(&gone, true) ? 0 : EXIT_WAIT_MS))
+        return false;
+    pthread_mutex_unlock(&busy);
     return true;
 }
 
 /* OpenSSL calls this before it takes anything down. */
 static void openssl_goes(void)
 {
-    struct module_state *state = module_state();
-    if (state)
-        (void)write_over(&state->flusher);
+    (void)write_over();
 }
 
-static bool exit_watched(void)
+/* A write that takes longer waits for a disk or another process, with no lock that a child needs. */
+static void fork_begins(void)
 {
-    static _Atomic bool watched;   /* a child inherits OpenSSL's list along with this */
-    if (!atomic_load(&watched) && OPENSSL_atexit(openssl_goes) == 1)
-        atomic_store(&watched, true);
-    return atomic_load(&watched);
+    if (busy_take(FORK_WAIT_MS))
+        forker_has_it = true;
+}
+
+static void fork_in_parent(void)
+{
+    if (!forker_has_it)
+        return;
+    forker_has_it = false;
+    pthread_mutex_unlock(&busy);
+}
+
+static void fork_in_child(void)
+{
+    forker_has_it = false;
+    pthread_mutex_init(&busy, NULL);     /* whoever held it is not here */
+}
+
+static bool process_watched(void)
+{
+    static _Atomic bool forks, end;      /* a child inherits both lists along with this */
+    if (!atomic_load(&forks) && pthread_atfork(fork_begins, fork_in_parent, fork_in_child) == 0)
+        atomic_store(&forks, true);
+    if (!atomic_load(&end) && OPENSSL_atexit(openssl_goes) == 1)
+        atomic_store(&end, true);
+    return atomic_load(&forks) && atomic_load(&end);
 }
 
 /* ------------------------------------------------------------------ the thread */
 
-/* Says when there is something to write again; 0: nothing is left. */
-static uint64_t flusher_write(struct flusher *flusher)
+/* Says when there is something to write again; 0: nothing is left. What OpenSSL keeps for the thread
+ * goes at once: at its end nobody would wait with a fork. */
+static uint64_t flusher_write(void)
 {
     uint64_t next = 0;
-    pthread_mutex_lock(&flusher->busy);
-    if (!atomic_load(&flusher->gone))
+    pthread_mutex_lock(&busy);
+    if (!flusher_gone())
         next = session_flush_uses();
-    pthread_mutex_unlock(&flusher->busy);
+    if (!flusher_gone())
+        OPENSSL_thread_stop();
+    pthread_mutex_unlock(&busy);
     return next;
 }
 
@@ -88,6 +129,8 @@ static void *flusher_run(void *arg)
     struct flusher *flusher = arg;
     bool goes_on = true;
     pthread_mutex_lock(&flusher->lock);
+    flusher->begun = true;
+    pthread_cond_broadcast(&flusher->wake);
     while (goes_on && !flusher->stop) {
         if (!flusher->due || use_now_ms() < flusher->due) {
             goes_on = flusher_wait(flusher);
@@ -95,7 +138,7 @@ static void *flusher_run(void *arg)
         }
         flusher->due = 0;
         pthread_mutex_unlock(&flusher->lock);
-        uint64_t next = flusher_write(flusher);
+        uint64_t next = flusher_write();
         pthread_mutex_lock(&flusher->lock);
         due_earlier(flusher, next);
     }
@@ -108,7 +151,7 @@ static bool thread_make(struct flusher *flusher)
 {
     pthread_attr_t attr;
     sigset_t all, before;
-    if (!exit_watched() || pthread_attr_init(&attr) != 0)
+    if (!process_watched() || pthread_attr_init(&attr) != 0)
         return false;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &before);
@@ -119,13 +162,17 @@ static bool thread_make(struct flusher *flusher)
     return made;
 }
 
-/* With the lock held. One that has ended lets go of the lock as the last thing it does. */
+/* With the lock held. One that has ended takes it no more. Its start is waited for: the
+ * application may fork next. */
 static void thread_start(struct flusher *flusher)
 {
     if (flusher->joinable)
         pthread_join(flusher->thread, NULL);
-    flusher->joinable = flusher->running = thread_make(flusher);
-    flusher->retry_after = flusher->running ? 0 : use_now_ms() + RETRY_MS;
+    flusher->begun = false;
+    bool made = flusher->joinable = flusher->running = thread_make(flusher);
+    while (made && !flusher->begun)
+        pthread_cond_wait(&flusher->wake, &flusher->lock);
+    flusher->retry_after = made ? 0 : use_now_ms() + RETRY_MS;
 }
 
 /* ------------------------------------------------------------------ its owner */
@@ -136,7 +183,6 @@ void flusher_init(struct flusher *flusher, bool forbidden)
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_mutex_init(&flusher->lock, NULL);
-    pthread_mutex_init(&flusher->busy, NULL);
     pthread_cond_init(&flusher->wake, &attr);
     pthread_condattr_destroy(&attr);
     flusher->forbidden = forbidden;
@@ -177,5 +223,5 @@ bool flusher_leave(struct flusher *flusher)
 {
     if (thread_end(flusher))
         pthread_detach(flusher->thread);
-    return write_over(flusher);
+    return write_over();
 }

@@ -143,14 +143,13 @@ static uint64_t parked_return(struct parked *parked, struct uses *rest, unsigned
 uint64_t use_flush_parked(bool all)
 {
     struct parked *parked = &module_state()->parked;
-    const struct flusher *flusher = &module_state()->flusher;
     if (!all && pthread_mutex_trylock(&parked->writing) != 0)
         return use_now_ms() + FLUSH_MS;
     if (all)
         pthread_mutex_lock(&parked->writing);
     struct uses taken = parked_take(parked, all);
     unsigned done = 0;
-    while (done < taken.n && !atomic_load(&flusher->gone)) {
+    while (done < taken.n && !flusher_gone()) {
         unsigned n = taken.n - done < ROWS_WRITTEN ? taken.n - done : ROWS_WRITTEN;
         if (!rows_log(&taken, done, n))
             break;

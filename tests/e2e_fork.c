@@ -214,6 +214,42 @@ static void fork_amid_threads(void **state)
     harness_done(&h);
 }
 
+/* Allocates and frees all over, and ends OpenSSL. */
+static int small_child(void *ctx)
+{
+    void *blocks[64];
+    (void)ctx;
+    alarm(hang_seconds());
+    for (size_t size = 16; size <= 65536; size += size / 4) {
+        for (size_t i = 0; i < COUNT_OF(blocks); i++)
+            CHECK((blocks[i] = malloc(size)) != NULL);
+        for (size_t i = 0; i < COUNT_OF(blocks); i++)
+            free(blocks[i]);
+    }
+    return 0;
+}
+
+/* A host without threads forks as it likes, also while the module's own writes uses to the log. */
+static void fork_amid_own_thread(void **state)
+{
+    (void)state;
+    struct harness h;
+    CK_BYTE sig[64];
+    CK_SESSION_HANDLE session = start(&h);
+    CK_OBJECT_HANDLE key = signer(&h, session, CKO_PRIVATE_KEY);
+    for (unsigned i = 0; i < rounds(40) / 10 + 2; i++) {
+        OK(sign_once(&h, session, key, sig));
+        usleep(990000);
+        for (int forks = 0; forks < 60; forks++) {
+            int status = fork_run(small_child, NULL);
+            if (status != 0)
+                harness_fail(__FILE__, __LINE__, "fork %d: the child ended with %d%s", forks,
+                             status, status == 128 + 14 ? ": it hung" : "");
+        }
+    }
+    harness_done(&h);
+}
+
 /* ---------------------------------------------------------------- the end of a process */
 
 static struct harness *at_exit;
@@ -381,6 +417,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_end_of_a_process), cmocka_unit_test(fork_amid_threads),
+        cmocka_unit_test(fork_amid_own_thread),
         cmocka_unit_test(unload_and_load_again),  cmocka_unit_test(initialize_many_times),
         cmocka_unit_test(many_short_threads),
     };
