@@ -69,24 +69,24 @@ static void fork_begins(void)
         forker_has_it = true;
 }
 
-static void fork_in_parent(void)
+static void fork_over(void)
 {
-    if (!forker_has_it)
-        return;
+    if (forker_has_it)
+        pthread_mutex_unlock(&busy);
     forker_has_it = false;
-    pthread_mutex_unlock(&busy);
 }
 
 static void fork_in_child(void)
 {
-    forker_has_it = false;
-    pthread_mutex_init(&busy, NULL);     /* whoever held it is not here */
+    if (!forker_has_it)
+        pthread_mutex_init(&busy, NULL);     /* whoever held it is not here */
+    fork_over();
 }
 
 static bool process_watched(void)
 {
     static _Atomic bool forks, end;      /* a child inherits both lists along with this */
-    if (!atomic_load(&forks) && pthread_atfork(fork_begins, fork_in_parent, fork_in_child) == 0)
+    if (!atomic_load(&forks) && pthread_atfork(fork_begins, fork_over, fork_in_child) == 0)
         atomic_store(&forks, true);
     if (!atomic_load(&end) && OPENSSL_atexit(openssl_goes) == 1)
         atomic_store(&end, true);

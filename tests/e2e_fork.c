@@ -240,10 +240,10 @@ static void fork_amid_own_thread(void **state)
     for (unsigned i = 0; i < rounds(40) / 10 + 2; i++) {
         OK(sign_once(&h, session, key, sig));
         usleep(990000);
-        for (int forks = 0; forks < 60; forks++) {
+        for (unsigned forks = 0; forks < rounds(50); forks++) {
             int status = fork_run(small_child, NULL);
             if (status != 0)
-                harness_fail(__FILE__, __LINE__, "fork %d: the child ended with %d%s", forks,
+                harness_fail(__FILE__, __LINE__, "fork %u: the child ended with %d%s", forks,
                              status, status == 128 + 14 ? ": it hung" : "");
         }
     }
