@@ -16,6 +16,7 @@
 #define TICK_MS 10u                  /* the coarse clock may be that late */
 #define EXIT_WAIT_MS 1000u
 #define FORK_WAIT_MS 250u
+#define START_WAIT_MS 250u
 #define STACK (1u << 20)
 
 static struct timespec time_of_ms(uint64_t ms)
@@ -170,8 +171,10 @@ static void thread_start(struct flusher *flusher)
         pthread_join(flusher->thread, NULL);
     flusher->begun = false;
     bool made = flusher->joinable = flusher->running = thread_make(flusher);
-    while (made && !flusher->begun)
-        pthread_cond_wait(&flusher->wake, &flusher->lock);
+    struct timespec until = time_of_ms(use_now_ms() + START_WAIT_MS);
+    while (made && !flusher->begun &&
+           pthread_cond_timedwait(&flusher->wake, &flusher->lock, &until) != ETIMEDOUT)
+        ;
     flusher->retry_after = made ? 0 : use_now_ms() + RETRY_MS;
 }
 
