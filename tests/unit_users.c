@@ -245,6 +245,7 @@ static void test_grants_beyond_ones_own(void **state)
 {
     struct fixture *f = *state;
     struct vs_id id = object_make(f, f->user, true, "k", "x");
+    struct vs_id other = object_make(f, f->user, true, "other", "x");
     struct vs_login *admin = user_make(f, "admin", VS_VERB_POLICY | VS_VERB_SIGN);
 
     vs_logout(user_make(f, "x", VS_VERB_SIGN));
@@ -255,6 +256,8 @@ static void test_grants_beyond_ones_own(void **state)
     assert_status(vs_user_set_pin(f->store, admin, "x", BYTES("other-pin")), VS_DENIED);
     assert_status(vs_user_set_verbs(f->store, admin, "x", 0), VS_DENIED);
     assert_status(vs_user_grant(f->store, admin, "x", &id, VS_VERB_SIGN), VS_DENIED);
+    assert_status(vs_user_grant(f->store, admin, "x", &id, 0), VS_DENIED);
+    assert_ok(vs_user_grant(f->store, admin, "x", &other, VS_VERB_SIGN));
     assert_status(vs_user_remove(f->store, admin, "x"), VS_DENIED);
     assert_ok(vs_user_set_pin(f->store, f->so, "x", BYTES("third-pin")));
     assert_ok(vs_user_set_verbs(f->store, f->so, "x", VS_VERB_SIGN));
@@ -268,14 +271,18 @@ static void test_damaged_grant(void **state)
 {
     struct fixture *f = *state;
     struct vs_id id = object_make(f, f->user, true, "k", "x");
-    struct vs_login *alice = user_make(f, "alice", VS_VERB_SIGN);
+    struct vs_login *alice = user_make(f, "alice", 0);
+    struct vs_login *admin = user_make(f, "admin", VS_VERB_POLICY | VS_VERB_SIGN);
     struct key key = key_grant(vs_login_generation(f->so), alice->number, &id);
 
     assert_ok(vs_user_grant(f->store, f->so, "alice", &id, VS_VERB_PURGE));
     record_damage_at(f, &key);
-    assert_ok(vs_user_set_pin(f->store, f->so, "alice", BYTES(PIN)));
+    assert_ok(vs_user_set_pin(f->store, admin, "alice", BYTES(PIN)));
+    assert_ok(vs_user_grant(f->store, admin, "alice", &id, VS_VERB_SIGN));
+    assert_ok(vs_login_may(f->store, alice, &id, VS_VERB_SIGN));
     assert_ok(vs_user_remove(f->store, f->so, "alice"));
     assert_status(vs_login_check(f->store, alice), VS_REVOKED);
+    vs_logout(admin);
     vs_logout(alice);
 }
 

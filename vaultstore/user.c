@@ -51,6 +51,22 @@ static int may_give(struct vs_store *store, struct kv_txn *txn, const struct vs_
     return VS_OK;
 }
 
+/* What the user has by grants, as far as it matters: for all of it every grant is read, and a change of
+ * one grant takes or gives that alone. Who may give everything is not asked. */
+static int granted_verbs(struct commit_txn *txn, const struct user_change *c, uint32_t give,
+                         uint32_t *ret_verbs)
+{
+    int status;
+
+    *ret_verbs = 0;
+    if (c->fresh || give == VS_VERBS_ALL)
+        return VS_OK;
+    if (c->id == NULL)
+        return grants_all(txn->store, txn->kv, c->live.number, c->principal.number, ret_verbs);
+    status = grant_get(txn->store, txn->kv, c->live.number, c->principal.number, c->id, ret_verbs);
+    return status == VS_E_CORRUPT ? VS_OK : status;     /* such a one grants nothing */
+}
+
 static int user_enter(struct commit_txn *txn, struct user_change *c)
 {
     uint32_t give = 0, granted = 0;
@@ -65,8 +81,7 @@ static int user_enter(struct commit_txn *txn, struct user_change *c)
         VS_TRY(status == VS_OK ? VS_WRONG_STATE : status == VS_NOT_FOUND ? VS_OK : status);
     else
         VS_TRY(status);
-    if (!c->fresh)
-        VS_TRY(grants_all(txn->store, txn->kv, c->live.number, c->principal.number, &granted));
+    VS_TRY(granted_verbs(txn, c, give, &granted));
     return ((c->verbs | c->principal.verbs | granted) & ~give) != 0 ? VS_DENIED : VS_OK;
 }
 
