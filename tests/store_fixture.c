@@ -71,6 +71,21 @@ int fixture_vault(void **state)
     return 0;
 }
 
+int fixture_unprotected(void **state)
+{
+    struct vs_policy policy;
+    struct fixture *f;
+
+    if (fixture_store(state) != 0)
+        return -1;
+    f = *state;
+    policy = f->options.defaults;
+    policy.purge_protection = false;
+    vault_make(f, 0, &policy);
+    fixture_login(f);
+    return 0;
+}
+
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st;

@@ -32,6 +32,7 @@ struct fixture {
 /* cmocka setups: an open store; the same with vault 0, its user's PIN and both logged in. */
 int fixture_store(void **state);
 int fixture_vault(void **state);
+int fixture_unprotected(void **state);   /* the same, without purge protection */
 int fixture_done(void **state);
 
 void fixture_open(struct fixture *f);

@@ -8,22 +8,6 @@
 #include "vaultstore/purge.h"
 #include "vaultstore/store_internal.h"
 
-/* A store with vault 0, which is not protected. */
-static int setup(void **state)
-{
-    struct vs_policy policy;
-    struct fixture *f;
-
-    if (fixture_store(state) != 0)
-        return -1;
-    f = *state;
-    policy = f->options.defaults;
-    policy.purge_protection = false;
-    vault_make(f, 0, &policy);
-    fixture_login(f);
-    return 0;
-}
-
 static struct vs_id deleted_make(struct fixture *f, const char *label)
 {
     struct vs_id id = object_make(f, f->user, true, label, "value");
@@ -144,8 +128,8 @@ static void test_damage_pending(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_damage_elsewhere, setup, fixture_done),
-        cmocka_unit_test_setup_teardown(test_damage_pending, setup, fixture_done),
+        cmocka_unit_test_setup_teardown(test_damage_elsewhere, fixture_unprotected, fixture_done),
+        cmocka_unit_test_setup_teardown(test_damage_pending, fixture_unprotected, fixture_done),
     };
 
     return cmocka_run_group_tests_name("damage", tests, NULL, NULL);

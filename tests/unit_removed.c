@@ -87,21 +87,6 @@ static void cannot_read(struct fixture *f, struct vs_login *login, const struct 
         fail_msg("%.*s can be read", (int)object.attrs_len, (const char *)object.attrs);
 }
 
-static int unprotected(void **state)
-{
-    struct vs_policy policy;
-    struct fixture *f;
-
-    if (fixture_store(state) != 0)
-        return -1;
-    f = *state;
-    policy = f->options.defaults;
-    policy.purge_protection = false;
-    vault_make(f, 0, &policy);
-    fixture_login(f);
-    return 0;
-}
-
 /* Who was logged in keeps the keys in its memory: even taken for the present ones they open no
  * record of now. */
 static void test_kept_keys(void **state)
@@ -220,10 +205,10 @@ static void test_backups(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(test_kept_keys, unprotected, fixture_done),
-        cmocka_unit_test_setup_teardown(test_principal_put_back, unprotected, fixture_done),
-        cmocka_unit_test_setup_teardown(test_all_put_back, unprotected, fixture_done),
-        cmocka_unit_test_setup_teardown(test_backups, unprotected, fixture_done),
+        cmocka_unit_test_setup_teardown(test_kept_keys, fixture_unprotected, fixture_done),
+        cmocka_unit_test_setup_teardown(test_principal_put_back, fixture_unprotected, fixture_done),
+        cmocka_unit_test_setup_teardown(test_all_put_back, fixture_unprotected, fixture_done),
+        cmocka_unit_test_setup_teardown(test_backups, fixture_unprotected, fixture_done),
     };
 
     return cmocka_run_group_tests_name("removed users", tests, NULL, NULL);
