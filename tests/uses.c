@@ -33,7 +33,7 @@ static int ask_run(void *ctx)
 }
 
 void uses_expect(struct harness *h, const char *operation, const char *result,
-                   const char *detail, unsigned long long want)
+                 const char *detail, unsigned long long want)
 {
     struct ask ask = {h, operation, result, detail, want};
     CHECK(fork_run(ask_run, &ask) == 0);
